@@ -1,0 +1,33 @@
+"""Errors of `inference`.
+
+EngineError
+├── ModelError      a model file that cannot be used, or outputs that fit no family
+├── RuntimeStuck    a run neither ended nor could be cancelled; its thread was abandoned
+└── ProductIndexError  a product index that cannot be used with this model or is damaged
+"""
+
+from __future__ import annotations
+
+from stream.errors import EngineError
+
+
+class ModelError(EngineError):
+    """A model cannot be used: unreadable, unknown family, wrong outputs."""
+
+    code = "model"
+    http_status = 422
+
+
+class RuntimeStuck(EngineError):
+    """A run did not end after it was cancelled; its thread was abandoned."""
+
+    code = "runtime-stuck"
+    retryable = True
+    http_status = 503
+
+
+class ProductIndexError(EngineError):
+    """A product index is damaged or was made with another model."""
+
+    code = "product-index"
+    http_status = 409

@@ -179,12 +179,17 @@ class FrameResult:
 
 
 class Letterbox(NamedTuple):
-    """How a picture was fitted into a model's input: model = picture * scale + pad, in pixels."""
+    """How a picture was fitted into a model's input: model = picture * scale + pad, in pixels.
+
+    `width` and `height` are the model's input: the grids of its outputs follow from them.
+    """
 
     scale_x: float
     scale_y: float
     pad_x: float
     pad_y: float
+    width: int
+    height: int
 
 
 class Detector(Protocol):
@@ -207,7 +212,7 @@ class Detector(Protocol):
     def decode(
         self, outputs: dict[str, NDArray[np.generic]], letterbox: Letterbox, frame: Frame, min_score: float
     ) -> Detections:
-        """Outputs by name to detections in 0..1 of the displayed picture, after NMS where the family needs it.
+        """Outputs by name to detections in 0..1 of the displayed picture, after NMS where needed.
 
         Raises:
             inference.errors.ModelError: an output's shape or dtype is not the family's (got, expected).

@@ -1,0 +1,98 @@
+"""The resolution ladder: one model file at several input sizes, by rewriting its input dimensions.
+
+Works for YOLOX and NanoDet-Plus. NanoDet-m and FastestDet have the size baked into Reshape constants
+(ShuffleNet's channel shuffle) and are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+from onnx import shape_inference
+
+from inference.errors import ModelError
+from inference.types import Rung
+
+STEP = 32
+"""Sides of a rung are multiples of the coarsest common stride."""
+
+
+def default_rungs(native: Rung) -> tuple[Rung, ...]:
+    """The ladder under `native`, largest first: 1, 0.77, 0.54 of its sides in steps of 32 pixels."""
+    rungs: dict[Rung, None] = {native: None}
+    for share in (0.77, 0.54):
+        width = max(STEP * 3, round(native.width * share / STEP) * STEP)
+        height = max(STEP * 3, round(native.height * share / STEP) * STEP)
+        if width <= native.width and height <= native.height:
+            rungs[Rung(width, height)] = None
+    return tuple(rungs)
+
+
+def check_rungs(rungs: Sequence[Rung]) -> None:
+    """Check sizes asked for.
+
+    Raises:
+        ModelError: none, or a side that is not a positive multiple of 32 up to 2048 pixels.
+    """
+    bad = [rung for rung in rungs if not all(0 < side <= 2048 and side % STEP == 0 for side in rung)]
+    if bad or not rungs:
+        seen = ", ".join(f"{rung.width}x{rung.height}" for rung in bad) or "none"
+        raise ModelError(f"rungs: got {seen}, expected sizes whose sides are multiples of {STEP} up to 2048")
+
+
+def rewrite(model: bytes, rung: Rung, path: str = "model") -> bytes:
+    """`model` with its image input set to `rung`.
+
+    Args:
+        model: an ONNX file's bytes.
+        rung: the wanted input size.
+        path: for error messages.
+
+    Raises:
+        ModelError: not ONNX, no single image input, or the size is baked into the graph.
+    """
+    try:
+        proto = onnx.load_model_from_string(model)
+    except Exception as error:  # protobuf's DecodeError has no stable import path
+        raise ModelError(f"{path}: not a readable ONNX file ({error})") from error
+    before = _outputs(proto)
+    initial = {tensor.name for tensor in proto.graph.initializer}
+    images = [
+        value
+        for value in proto.graph.input
+        if value.name not in initial and len(value.type.tensor_type.shape.dim) == 4
+    ]
+    if len(images) != 1:
+        raise ModelError(f"{path}: got {len(images)} image inputs, expected one of 4 dimensions")
+    dims = images[0].type.tensor_type.shape.dim
+    old = Rung(dims[3].dim_value, dims[2].dim_value)
+    if old == rung:
+        return model
+    dims[2].dim_value, dims[3].dim_value = rung.height, rung.width
+    del proto.graph.value_info[:]
+    for value in proto.graph.output:
+        for dim in list(value.type.tensor_type.shape.dim)[1:]:
+            dim.Clear()
+    _check(proto, before, old, rung, path)
+    rewritten: bytes = proto.SerializeToString()
+    return rewritten
+
+
+def _check(proto: onnx.ModelProto, before: list[list[int]], old: Rung, rung: Rung, path: str) -> None:
+    fix = f"use it at its own size {old.width}x{old.height} (rungs = none), or export it at each size"
+    try:
+        inferred = shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+    except Exception as error:
+        raise ModelError(
+            f"{path}: cannot be used at {rung.width}x{rung.height}: {str(error).strip()[-200:]}; {fix}"
+        ) from error
+    if _outputs(inferred) == before and rung.width * rung.height != old.width * old.height:
+        raise ModelError(
+            f"{path}: its outputs keep the size of a {old.width}x{old.height} input when the input becomes "
+            f"{rung.width}x{rung.height}: the size is baked into the graph; {fix}"
+        )
+
+
+def _outputs(proto: onnx.ModelProto) -> list[list[int]]:
+    return [[dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in proto.graph.output]

@@ -1,0 +1,285 @@
+"""The configuration tree: one frozen struct per section, defaults included. `vitrine.config` loads it.
+
+Every struct refuses unknown keys. Checks that need more than a type stand in `__post_init__` and say what was
+got, what was expected and how to fix it; the loader adds the key and where it was set.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct, field
+
+from inference.types import Rung
+from stream.types import stream_id
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Millis = Annotated[int, Meta(ge=0, le=3_600_000)]
+Kilobits = Annotated[int, Meta(ge=50, le=100_000)]
+Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
+
+_LOOPBACK_NAMES = {"localhost", "ip6-localhost"}
+_RUNG = re.compile(r"(\d{2,4})(?:x(\d{2,4}))?")
+
+
+class Secret:
+    """Text that never shows in a log, a repr or an error. Empty means not set."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself. Only for comparing and for handing to its user."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(set)" if self._text else "Secret(not set)"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address) can be reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() in _LOOPBACK_NAMES
+
+
+def _web_url(value: str, example: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"got {value!r}, expected an http or https address such as {example}")
+
+
+class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[server]: the public port.
+
+    Attributes:
+        host: address to listen on; 127.0.0.1 keeps the engine to this machine.
+        port: TCP port of pages, WHIP, WHEP and websockets; 0 picks a free one.
+        data_dir: state: keys, certificate, catalogue, ledger.
+        tls: off, self-signed (made and kept in data_dir) or files (cert and key).
+        cert: PEM chain, with tls = files.
+        key: PEM private key, with tls = files.
+        origins: pages of other sites let in, exact ("https://shop.example"); the same origin always is.
+        public_url: address people use when a proxy stands in front.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    data_dir: Path = Path("vitrine-data")
+    tls: Literal["off", "self-signed", "files"] = "off"
+    cert: Path | None = None
+    key: Path | None = None
+    origins: tuple[str, ...] = ()
+    public_url: str = ""
+
+    def __post_init__(self) -> None:
+        if self.tls == "files" and not (self.cert and self.key):
+            raise ValueError("tls = 'files' needs both cert and key (PEM files)")
+        if self.tls != "files" and (self.cert or self.key):
+            raise ValueError(f"cert and key are read only with tls = 'files'; got tls = {self.tls!r}")
+        if self.public_url:
+            _web_url(self.public_url, "https://live.example")
+        for origin in self.origins:
+            _web_url(origin, "https://shop.example")
+            if urlsplit(origin).path.rstrip("/") or "*" in origin:
+                raise ValueError(f"origin {origin!r}: expected scheme, host and port only, without wildcards")
+
+
+class RtcConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[rtc]: WebRTC media.
+
+    Attributes:
+        udp_ports: "lo-hi", the only UDP ports used; empty lets the system choose.
+        public_ip: address put into candidates when the machine sits behind one-to-one NAT.
+        loopback: on gathers 127.0.0.1 only; auto does so when server.host is a loopback address.
+        media_timeout_ms: a publisher that sends nothing for so long is gone.
+        start_kbps: bitrate a publisher is asked to start with.
+        max_kbps: bitrate a publisher is allowed.
+    """
+
+    udp_ports: str = ""
+    public_ip: str = ""
+    loopback: Literal["auto", "on", "off"] = "auto"
+    media_timeout_ms: Annotated[int, Meta(ge=500, le=60_000)] = 2500
+    start_kbps: Kilobits = 2500
+    max_kbps: Kilobits = 4000
+
+    def __post_init__(self) -> None:
+        self.port_range()
+        if self.public_ip:
+            try:
+                ipaddress.ip_address(self.public_ip)
+            except ValueError:
+                raise ValueError(f"public_ip: got {self.public_ip!r}, expected an IP address") from None
+        if self.start_kbps > self.max_kbps:
+            raise ValueError(f"start_kbps {self.start_kbps} is above max_kbps {self.max_kbps}")
+
+    def port_range(self) -> tuple[int, int] | None:
+        """`udp_ports` as (lowest, highest), None when the system chooses."""
+        if not self.udp_ports:
+            return None
+        found = re.fullmatch(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*", self.udp_ports)
+        low, high = (int(found[1]), int(found[2])) if found else (0, 0)
+        if not 1 <= low <= high <= 65535:
+            raise ValueError(f"udp_ports: got {self.udp_ports!r}, expected 'lo-hi' such as '50000-50100'")
+        return low, high
+
+
+class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[inference]: models and their budget.
+
+    Attributes:
+        detector: ONNX file; unset uses the embedded one.
+        embedder: ONNX file; unset uses the embedded one.
+        rungs: input sizes of the model ladder ("416" or "640x384"); empty takes the model's own.
+        min_score: detections below are ignored.
+        budget_ms: from a frame's last packet to its overlay; a detector run beyond it is cancelled.
+        threads: ONNX threads per session; 0 decides by the number of cores.
+        provider: auto takes TensorRT or CUDA where they really work, else the CPU.
+        show_unsure: also show hotspots whose product is not known.
+    """
+
+    detector: Path | None = None
+    embedder: Path | None = None
+    rungs: tuple[int | str, ...] = ()
+    min_score: Unit = 0.35
+    budget_ms: Annotated[int, Meta(ge=5, le=10_000)] = 60
+    threads: Annotated[int, Meta(ge=0, le=256)] = 0
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    show_unsure: bool = False
+
+    def __post_init__(self) -> None:
+        self.ladder()
+
+    def ladder(self) -> tuple[Rung, ...]:
+        """`rungs` as sizes in pixels, smallest first; empty means the model's own."""
+        return tuple(sorted({_rung(item) for item in self.rungs}, key=lambda r: (r.width * r.height, r)))
+
+
+def _rung(item: int | str) -> Rung:
+    found = _RUNG.fullmatch(str(item).strip())
+    if not found:
+        raise ValueError(f"rungs: got {item!r}, expected a size in pixels such as 416 or '640x384'")
+    rung = Rung(int(found[1]), int(found[2] or found[1]))
+    if min(rung) < 32 or max(rung) > 2048 or rung.width % 32 or rung.height % 32:
+        raise ValueError(f"rungs: got {item!r}, expected multiples of 32 between 32 and 2048")
+    return rung
+
+
+class OverlayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[overlay]: what viewers get to see.
+
+    Attributes:
+        max_hotspots: at once in the picture.
+        dwell_ms: a product must have been seen so long before its hotspot appears.
+        linger_ms: a hotspot is kept so long after its product was last seen.
+        latency_ms: how far viewers hold back their video so that boxes arrive first; 0 measures it.
+        smoothing: 1-euro filter on box edges.
+        max_viewers: websocket connections accepted; beyond, 503.
+    """
+
+    max_hotspots: Annotated[int, Meta(ge=1, le=32)] = 6
+    dwell_ms: Millis = 250
+    linger_ms: Millis = 400
+    latency_ms: Annotated[int, Meta(ge=0, le=4000)] = 0
+    smoothing: bool = True
+    max_viewers: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+
+
+class BusConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[bus]: how nodes share a stream.
+
+    Attributes:
+        url: "memory" for one process, or redis://, rediss://, redis+cluster:// (may hold a password).
+    """
+
+    url: Secret = Secret("memory")
+
+    def __post_init__(self) -> None:
+        schemes = ("redis", "rediss", "redis+cluster", "unix")
+        if self.url.reveal() != "memory" and urlsplit(self.url.reveal()).scheme not in schemes:
+            raise ValueError("url: expected 'memory' or an address such as redis://localhost:6379/0")
+
+
+class CatalogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[catalog]: the products.
+
+    Attributes:
+        feed: Merchant feed (TSV, CSV, JSONL; a path or an http address) imported at start when it changed.
+        shop: "static" (cards from the feed) or the http address of a shop adapter.
+    """
+
+    feed: str = ""
+    shop: str = "static"
+
+    def __post_init__(self) -> None:
+        if self.shop != "static":
+            _web_url(self.shop, "https://shop.example/vitrine")
+
+
+class AuthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[auth]: one key per role; what is not set is generated at first start and kept in data_dir/keys.json.
+
+    Attributes:
+        publish_key: may publish to any stream.
+        host_key: may pin and hide.
+        operator_key: may read figures and metrics.
+        viewer_tokens: viewers need a token; otherwise anyone who reaches the port may watch.
+        secret: signs tokens (HS256); the same on every node.
+    """
+
+    publish_key: Secret = Secret()
+    host_key: Secret = Secret()
+    operator_key: Secret = Secret()
+    viewer_tokens: bool = False
+    secret: Secret = Secret()
+
+    def __post_init__(self) -> None:
+        for name in ("publish_key", "host_key", "operator_key"):
+            key: Secret = getattr(self, name)
+            if key and len(key.reveal()) < 8:
+                raise ValueError(f"{name}: got {len(key.reveal())} characters, expected at least 8")
+        if self.secret and len(self.secret.reveal()) < 32:
+            raise ValueError(f"secret: got {len(self.secret.reveal())} characters, expected at least 32")
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration, read once. [sources] maps stream names to pulled addresses."""
+
+    server: ServerConfig = field(default_factory=ServerConfig)
+    rtc: RtcConfig = field(default_factory=RtcConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    overlay: OverlayConfig = field(default_factory=OverlayConfig)
+    bus: BusConfig = field(default_factory=BusConfig)
+    catalog: CatalogConfig = field(default_factory=CatalogConfig)
+    auth: AuthConfig = field(default_factory=AuthConfig)
+    sources: dict[str, Secret] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, url in self.sources.items():
+            stream_id(name)
+            if not url:
+                raise ValueError(f"source {name!r}: got an empty address, expected a file or a URL")
+
+    @property
+    def loopback(self) -> bool:
+        """Whether WebRTC gathers 127.0.0.1 only."""
+        if self.rtc.loopback == "auto":
+            return is_loopback(self.server.host)
+        return self.rtc.loopback == "on"

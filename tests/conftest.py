@@ -1,0 +1,49 @@
+"""What every test may lean on: what a missing tool means, a browser, a free port, a clock that is told the time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+TOOLS = {"browser": CHROMIUM, "redis": shutil.which("redis-server"), "gpu": shutil.which("nvidia-smi")}
+REQUIRED_IN_CI = {"browser", "redis"}
+
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--allow-loopback-in-peer-connection",
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A missing tool skips the tests that need it, with the reason; in CI a browser or Redis must be there."""
+    for marker, found in TOOLS.items():
+        if found is None and item.get_closest_marker(marker) is not None:
+            reason = f"needs {marker}, which is not installed here; ./run setup installs it"
+            if os.environ.get("CI") and marker in REQUIRED_IN_CI:
+                pytest.fail(reason)
+            pytest.skip(reason)
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    """A headless Chromium with a fake camera, closed afterwards."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
+        try:
+            yield browser
+        finally:
+            await browser.close()

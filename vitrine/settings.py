@@ -77,6 +77,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         key: PEM private key, with tls = files.
         origins: pages of other sites let in, exact ("https://shop.example"); the same origin always is.
         public_url: address people use when a proxy stands in front.
+        max_streams: streams this process admits; further ones get 503.
     """
 
     host: str = "127.0.0.1"
@@ -87,6 +88,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     key: Path | None = None
     origins: tuple[str, ...] = ()
     public_url: str = ""
+    max_streams: Annotated[int, Meta(ge=1, le=1000)] = 16
 
     def __post_init__(self) -> None:
         if self.tls == "files" and not (self.cert and self.key):

@@ -1,0 +1,89 @@
+"""What an operator is shown, as JSON: "Operator figures" of `docs/wire-protocol.md`."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from stream.types import SourceInfo
+
+
+class Percentiles(Struct, frozen=True, omit_defaults=True):
+    """Of the last ten seconds; an empty object when there was nothing."""
+
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+class FrameCounts(Struct, frozen=True, rename={"in_": "in"}):
+    """Frames since the start; each that came in ends in exactly one of the others (or is on its way)."""
+
+    in_: int = 0
+    detected: int = 0
+    propagated: int = 0
+    dropped: int = 0
+    cancelled: int = 0
+    failed: int = 0
+
+
+class HotspotFigures(Struct, frozen=True):
+    """One hotspot that is shown now, with the engine's reason."""
+
+    id: int
+    product_id: str
+    title: str
+    state: str
+    score: float
+    reason: str
+
+
+class StreamStatus(Struct, frozen=True, kw_only=True):
+    """What the metrics cannot know themselves; the server fills it in."""
+
+    live: bool = False
+    epoch: int = 0
+    viewers: int = 0
+    source: SourceInfo | None = None
+    latency_ms: int = 0
+    hotspots: tuple[HotspotFigures, ...] = ()
+
+
+class StreamFigures(Struct, frozen=True, kw_only=True):
+    """One stream. Durations in milliseconds."""
+
+    id: str
+    live: bool
+    epoch: int
+    viewers: int
+    source: SourceInfo | None
+    fps_in: float
+    fps_detected: float
+    budget_ms: float
+    frames: FrameCounts
+    drops: dict[str, int]
+    budget_misses: int
+    stages_ms: dict[str, Percentiles]
+    frame_age_ms: Percentiles
+    staleness_ms: Percentiles
+    overlay_age_ms: Percentiles
+    latency_ms: int
+    hotspots: tuple[HotspotFigures, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class EngineFigures(Struct, frozen=True, kw_only=True):
+    """The whole process."""
+
+    now_ms: int
+    uptime_s: float
+    version: str
+    model: str
+    provider: str
+    problems: tuple[str, ...]
+    streams: tuple[StreamFigures, ...]
+
+
+def encode(figures: EngineFigures) -> bytes:
+    """JSON of the operator's page."""
+    return msgspec.json.encode(figures)

@@ -222,7 +222,8 @@ class Authenticator:
 
 def _strip_scheme(bearer: str | None) -> str:
     text = (bearer or "").strip()
-    return text[7:].strip() if text[:7].lower() == "bearer " else text
+    scheme, _, rest = text.partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else text
 
 
 def _forbidden() -> AuthError:

@@ -185,7 +185,7 @@ def _from_file(file: Path, section: str, key: str, value: object) -> object:
     """Make a path written in `file` relative to the file's folder."""
     if not isinstance(value, str):
         return value
-    if (section, key) in _PATHS:
+    if (section, key) in _PATHS and value:
         return str(file.parent / value)
     if (section, key) == ("catalog", "feed") and value and "://" not in value:
         return str(file.parent / value)
@@ -235,12 +235,8 @@ def _explain(message: str, layers: _Layers) -> ConfigError:
     what = what.removeprefix(f"{key}: ").replace("`", "")
     if what.startswith("Invalid enum value"):
         what = f"expected one of {', '.join(get_args(_kind(section, key)))}"
-    if (
-        value is not None
-        and dotted not in _SECRETS
-        and section != _FREE_SECTION
-        and "got " not in what.removeprefix("Expected")
-    ):
+    public = dotted not in _SECRETS and section != _FREE_SECTION
+    if value is not None and public and not what.startswith("got "):
         what = f"{what} (got {value!r})"
     fix = f" Set {dotted} accordingly, or remove it to take the default." if key else ""
     return ConfigError(f"{origin}: {dotted or 'sources'}: {what}.{fix}", key=dotted, origin=origin)

@@ -59,10 +59,10 @@ def is_loopback(host: str) -> bool:
         return host.lower() in _LOOPBACK_NAMES
 
 
-def _web_url(value: str, example: str) -> None:
+def _web_url(name: str, value: str, example: str) -> None:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"got {value!r}, expected an http or https address such as {example}")
+        raise ValueError(f"{name}: got {value!r}, expected an http or https address such as {example}")
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,11 +96,13 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.tls != "files" and (self.cert or self.key):
             raise ValueError(f"cert and key are read only with tls = 'files'; got tls = {self.tls!r}")
         if self.public_url:
-            _web_url(self.public_url, "https://live.example")
+            _web_url("public_url", self.public_url, "https://live.example")
         for origin in self.origins:
-            _web_url(origin, "https://shop.example")
+            _web_url("origins", origin, "https://shop.example")
             if urlsplit(origin).path.rstrip("/") or "*" in origin:
-                raise ValueError(f"origin {origin!r}: expected scheme, host and port only, without wildcards")
+                raise ValueError(
+                    f"origins: got {origin!r}, expected scheme, host and port only, without wildcards"
+                )
 
 
 class RtcConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -232,7 +234,7 @@ class CatalogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         if self.shop != "static":
-            _web_url(self.shop, "https://shop.example/vitrine")
+            _web_url("shop", self.shop, "https://shop.example/vitrine")
 
 
 class AuthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

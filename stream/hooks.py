@@ -1,0 +1,279 @@
+"""Every touch of aiortc's and aioice's private parts, in one place.
+
+aiortc (pinned to an exact version) decodes in a thread behind unbounded queues, waits for the next frame before it
+completes one, discards the RTP origin, and chooses ports and addresses itself. Each function below changes one such
+thing on one object and nothing globally; each is covered by a test that fails when aiortc changes underneath.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import random
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aioice import ice
+from aioice.candidate import Candidate, candidate_foundation, candidate_priority
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, clock
+from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    RtcpByePacket,
+    RtcpPsfbPacket,
+    RtcpRrPacket,
+    RtpPacket,
+    pack_remb_fci,
+)
+
+from stream.assembler import RtpIn
+from stream.errors import PortsExhausted
+
+_RECEIVE_BUFFER = 1 << 20
+
+
+class HookError(RuntimeError):
+    """aiortc or aioice no longer looks the way this file expects."""
+
+
+def _private(owner: object, name: str) -> Any:
+    try:
+        return getattr(owner, name)
+    except AttributeError:
+        raise HookError(
+            f"{type(owner).__name__} has no {name}: this aiortc is not the pinned version; install the pinned one"
+        ) from None
+
+
+# --- receiving ---------------------------------------------------------------------------------------------------
+
+
+class _PacketTap(JitterBuffer):
+    """Stands in for a receiver's jitter buffer: every packet goes to `on_packet`, nothing to aiortc's decoder."""
+
+    def __init__(self, now_ns: Callable[[], int], on_packet: Callable[[RtpIn], None]) -> None:
+        super().__init__(capacity=2)
+        self._now_ns = now_ns
+        self._on_packet = on_packet
+
+    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
+        """Hand on; never returns a frame, so aiortc's decoder thread and its queues stay empty."""
+        self._on_packet(
+            RtpIn(
+                ssrc=packet.ssrc,
+                payload_type=packet.payload_type,
+                seq=packet.sequence_number,
+                rtp=packet.timestamp,
+                marker=bool(packet.marker),
+                data=_private(packet, "_data"),
+                arrived_ns=self._now_ns(),
+            )
+        )
+        return False, None
+
+
+def tap_packets(
+    receiver: RTCRtpReceiver, now_ns: Callable[[], int], on_packet: Callable[[RtpIn], None]
+) -> None:
+    """Deliver every depayloaded packet of `receiver` to `on_packet` instead of aiortc's jitter buffer.
+
+    aiortc keeps doing SRTP, retransmission unwrapping, NACK for new gaps, bandwidth estimation and receiver
+    reports. Call before the connection is established.
+    """
+    _private(receiver, "_RTCRtpReceiver__jitter_buffer")
+    receiver._RTCRtpReceiver__jitter_buffer = _PacketTap(now_ns, on_packet)  # type: ignore[attr-defined]
+
+
+def watch_sender(receiver: RTCRtpReceiver, on_bye: Callable[[], None], on_alive: Callable[[], None]) -> None:
+    """Call `on_bye` at an RTCP BYE (RFC 3550 section 6.6) and `on_alive` at each sender report."""
+    original = _private(receiver, "_handle_rtcp_packet")
+
+    async def handle(packet: object) -> None:
+        await original(packet)
+        if isinstance(packet, RtcpByePacket):
+            on_bye()
+        else:
+            on_alive()
+
+    receiver._handle_rtcp_packet = handle  # type: ignore[method-assign]
+
+
+def codec_names(receiver: RTCRtpReceiver) -> dict[int, str]:
+    """Negotiated payload type -> codec name (``"H264"``, ``"VP8"``, ``"opus"``, ``"rtx"``)."""
+    return {pt: codec.name for pt, codec in _private(receiver, "_RTCRtpReceiver__codecs").items()}
+
+
+async def send_pli(receiver: RTCRtpReceiver, ssrc: int) -> None:
+    """Ask the sender for a keyframe (picture loss indication, RFC 4585 section 6.3.1)."""
+    await _private(receiver, "_send_rtcp_pli")(ssrc)
+
+
+async def send_nack(receiver: RTCRtpReceiver, ssrc: int, lost: list[int]) -> None:
+    """Ask again for lost packets: aiortc itself asks only when a new gap appears (RFC 4585 section 6.2.1)."""
+    await _private(receiver, "_send_rtcp_nack")(ssrc, lost)
+
+
+async def send_remb(receiver: RTCRtpReceiver, ssrc: int, bits_per_second: int) -> None:
+    """Tell the sender the bitrate it may use (draft-alvestrand-rmcat-remb-03)."""
+    own = _private(receiver, "_RTCRtpReceiver__rtcp_ssrc")
+    if own is None:
+        return
+    fci = pack_remb_fci(bits_per_second, [ssrc])
+    packet = RtcpPsfbPacket(fmt=RTCP_PSFB_APP, ssrc=own, media_ssrc=0, fci=fci)
+    await _private(receiver, "_send_rtcp")(packet)
+
+
+def start_estimate(receiver: RTCRtpReceiver, bits_per_second: int) -> None:
+    """Let aiortc's own bandwidth estimate go on from this rate instead of climbing from nothing."""
+    estimator = _private(receiver, "_RTCRtpReceiver__remote_bitrate_estimator")
+    _private(estimator, "rate_control").set_estimate(bits_per_second, clock.current_ms())
+
+
+def has_bandwidth_estimate(receiver: RTCRtpReceiver) -> bool:
+    """Whether the sender stamps packets with `abs-send-time`, so that aiortc estimates bandwidth and sends REMB."""
+    estimator = _private(receiver, "_RTCRtpReceiver__remote_bitrate_estimator")
+    return bool(_private(estimator, "ssrcs"))
+
+
+@dataclass(frozen=True, slots=True)
+class ReceptionCounts:
+    """Totals of one SSRC: packets expected and received, interarrival jitter in RTP ticks (RFC 3550 A.8)."""
+
+    expected: int
+    received: int
+    jitter: int
+
+
+def reception_counts(receiver: RTCRtpReceiver, ssrc: int) -> ReceptionCounts:
+    """aiortc's receiver statistics of `ssrc`; zeros before its first packet."""
+    stream = _private(receiver, "_RTCRtpReceiver__remote_streams").get(ssrc)
+    if stream is None or stream.max_seq is None:
+        return ReceptionCounts(0, 0, 0)
+    return ReceptionCounts(stream.packets_expected, stream.packets_received, stream.jitter)
+
+
+# --- sending -----------------------------------------------------------------------------------------------------
+
+
+class _WireTimestamp(int):
+    """A timestamp that stays what it is when aiortc adds its random origin.
+
+    `origin + timestamp` asks the right operand first because its type is a subclass of the left one's.
+    """
+
+    def __radd__(self, origin: int) -> int:
+        return int(self)
+
+
+def wire_timestamps(sender: RTCRtpSender) -> None:
+    """Put `pts` of the track's packets (in RTP ticks) on the wire unchanged, without a random origin."""
+    original = _private(sender, "_next_encoded_frame")
+
+    async def next_frame(codec: object) -> object:
+        frame = await original(codec)
+        if frame is not None:
+            frame.timestamp = _WireTimestamp(frame.timestamp)
+        return frame
+
+    sender._next_encoded_frame = next_frame  # type: ignore[method-assign, assignment]
+
+
+def on_keyframe_request(sender: RTCRtpSender, callback: Callable[[], None]) -> None:
+    """Call `callback` when the receiver asks for a keyframe (PLI or FIR) instead of forcing the absent encoder."""
+    _private(sender, "_send_keyframe")
+    sender._send_keyframe = callback  # type: ignore[method-assign]
+
+
+def on_receiver_report(sender: RTCRtpSender, callback: Callable[[], None]) -> None:
+    """Call `callback` at each RTCP packet from the receiver: a sign of life."""
+    original: Callable[[object], Awaitable[None]] = _private(sender, "_handle_rtcp_packet")
+
+    async def handle(packet: object) -> None:
+        if isinstance(packet, (RtcpRrPacket, RtcpPsfbPacket)):
+            callback()
+        await original(packet)
+
+    sender._handle_rtcp_packet = handle  # type: ignore[method-assign]
+
+
+# --- addresses and ports -----------------------------------------------------------------------------------------
+
+
+def limit_network(pc: RTCPeerConnection, *, loopback: bool, udp_ports: tuple[int, int] | None) -> None:
+    """Choose the addresses and UDP ports `pc` gathers. Call after its transceivers exist, before it gathers.
+
+    Args:
+        pc: the connection; its ICE servers must be an empty list.
+        loopback: gather 127.0.0.1 only.
+        udp_ports: first and last port to use, or None for any.
+    """
+    for transceiver in pc.getTransceivers():
+        transport = transceiver.receiver.transport.transport
+        connection = _private(transport.iceGatherer, "_connection")
+        connection.get_component_candidates = _Gather(connection, loopback, udp_ports)
+
+
+class _Gather:
+    """Gathers host candidates on chosen addresses and ports; replaces aioice's own method on one connection."""
+
+    def __init__(self, connection: ice.Connection, loopback: bool, udp_ports: tuple[int, int] | None) -> None:
+        self._connection = connection
+        self._loopback = loopback
+        self._udp_ports = udp_ports
+
+    async def __call__(self, component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:
+        loop = asyncio.get_running_loop()
+        protocols: list[ice.StunProtocol] = _private(self._connection, "_protocols")
+        candidates: list[Candidate] = []
+        for address in ["127.0.0.1"] if self._loopback else addresses:
+            sock = _bind(address, self._udp_ports)
+            if sock is None:
+                continue
+            _, protocol = await loop.create_datagram_endpoint(
+                lambda: ice.StunProtocol(self._connection), sock=sock
+            )
+            host, port = sock.getsockname()[:2]
+            protocol.local_candidate = Candidate(
+                foundation=candidate_foundation("host", "udp", host),
+                component=component,
+                transport="udp",
+                priority=candidate_priority(component, "host"),
+                host=host,
+                port=port,
+                type="host",
+            )
+            protocols.append(protocol)
+            candidates.append(protocol.local_candidate)
+        return candidates
+
+
+def _bind(address: str, udp_ports: tuple[int, int] | None) -> socket.socket | None:
+    """A UDP socket on `address`, or None where the address cannot be bound at all.
+
+    Raises:
+        PortsExhausted: the address is fine but no port of the range is free.
+    """
+    version = ipaddress.ip_address(address).version
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    first, last = udp_ports or (0, 0)
+    candidates = list(range(first, last + 1))
+    random.shuffle(candidates)
+    for port in candidates:
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.bind((address, port))
+        except OSError as error:
+            sock.close()
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                return None
+            continue
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        return sock
+    raise PortsExhausted(
+        f"UDP ports: all of {first}-{last} are taken on {address}; widen --udp-ports "
+        "(each publisher and each WebRTC viewer needs one) or send viewers to an SFU"
+    )

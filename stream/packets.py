@@ -1,0 +1,131 @@
+"""A media file or URL as encoded packets, read in a thread, paced by their timestamps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+from av.bitstream import BitStreamFilterContext
+
+from stream.bitstream import is_keyframe
+from stream.errors import SourceError
+from stream.types import RTP_CLOCK_HZ
+
+log = logging.getLogger(__name__)
+
+_CODECS = {"h264": "H264", "vp8": "VP8"}
+_OPEN_TIMEOUT_S = 10.0
+_READ_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPacket:
+    """One encoded packet of a file, in decoding order.
+
+    Attributes:
+        kind: ``"video"`` or ``"audio"``.
+        data: access unit (H264: Annex B with parameter sets at keyframes) or audio packet.
+        pts_ns: presentation time from the beginning of the file.
+        index: number of the packet of its kind, from 0: without B-frames the frame number.
+        keyframe: decoding may start here.
+    """
+
+    kind: str
+    data: bytes
+    pts_ns: int
+    index: int
+    keyframe: bool
+
+    def ticks(self, clock_hz: int = RTP_CLOCK_HZ) -> int:
+        """`pts_ns` in ticks of an RTP clock, rounded."""
+        return (self.pts_ns * clock_hz + 500_000_000) // 1_000_000_000
+
+
+def open_media(url: str) -> Any:
+    """Open what PyAV opens.
+
+    Raises:
+        SourceError: it cannot be opened, or has no video.
+    """
+    options = {"rtsp_transport": "tcp"} if url.startswith("rtsp") else {}
+    try:
+        container = av.open(url, options=options, timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise SourceError(
+            f"source {url!r}: {error}; check the address and that the file or server is there",
+            code="source-open",
+        ) from error
+    if not container.streams.video:
+        container.close()
+        raise SourceError(f"source {url!r}: got no video stream, expected one", code="source-no-video")
+    return container
+
+
+def passthrough_codec(stream: Any) -> str | None:
+    """Codec under which the stream's packets can go to WebRTC viewers as they are, or None.
+
+    H264 without B-frames and VP8 can; everything else must be transcoded.
+    """
+    name = _CODECS.get(stream.codec_context.name)
+    if name == "H264" and stream.codec_context.has_b_frames:
+        return None
+    if name == "H264" and stream.codec_context.pix_fmt not in ("yuv420p", "yuvj420p"):
+        return None
+    return name
+
+
+class AnnexB:
+    """H264 packets in Annex B with parameter sets at keyframes, whatever the container stores."""
+
+    def __init__(self, stream: Any) -> None:
+        extra = stream.codec_context.extradata
+        stored_as_avc = bool(extra) and extra[0] == 1
+        self._filter = BitStreamFilterContext("h264_mp4toannexb", stream) if stored_as_avc else None
+
+    def convert(self, packet: Any) -> bytes:
+        """The packet's access unit."""
+        if self._filter is None:
+            return bytes(packet)
+        return b"".join(bytes(out) for out in self._filter.filter(packet))
+
+
+def read_packets(url: str) -> Iterator[MediaPacket]:
+    """Packets of a file that can be passed through: H264 without B-frames or VP8, and Opus if there is any.
+
+    Blocking; run it in a thread.
+
+    Raises:
+        SourceError: it cannot be opened, or its video cannot be passed through.
+    """
+    container = open_media(url)
+    with container:
+        video = container.streams.video[0]
+        codec = passthrough_codec(video)
+        if codec is None:
+            raise SourceError(
+                f"source {url!r}: got {video.codec_context.name} with B-frames or an unsupported codec, expected H264 "
+                "without B-frames or VP8; convert it: ffmpeg -i IN -c:v libx264 -bf 0 -g 30 -c:a libopus OUT.mkv",
+                code="source-not-webrtc",
+            )
+        annexb = AnnexB(video) if codec == "H264" else None
+        wanted = [
+            video,
+            *(s for s in container.streams.audio[:1] if s.codec_context.name in ("opus", "libopus")),
+        ]
+        start_ns: int | None = None
+        counts = {"video": 0, "audio": 0}
+        for packet in container.demux(wanted):
+            if packet.pts is None or not packet.size:
+                continue
+            at_ns = int(packet.pts * packet.time_base * 1_000_000_000)
+            if start_ns is None:
+                start_ns = at_ns
+            kind = packet.stream.type
+            is_h264 = kind == "video" and annexb is not None
+            data = annexb.convert(packet) if is_h264 and annexb else bytes(packet)
+            key = kind == "audio" or is_keyframe(codec, data)
+            yield MediaPacket(kind, data, max(at_ns - start_ns, 0), counts[kind], key)
+            counts[kind] += 1

@@ -1,0 +1,149 @@
+"""`Pixels` over PyAV frames: colour conversion and scaling in one swscale pass, and only when asked for."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+_FORMATS = {"bgr": "bgr24", "rgb": "rgb24", "gray": "gray"}
+
+
+class AvPixels:
+    """A decoded frame, upright, that converts lazily.
+
+    One `VideoReformatter` is shared by all frames of a stream: it keeps swscale's tables between frames (a new one
+    per frame costs three times as much). Single-threaded on purpose: swscale's own threads make the tail worse.
+    Not thread-safe, and frames that share a reformatter must not be converted at the same time.
+
+    Args:
+        frame: the decoded frame; never given to an encoder (encoders change it).
+        reformatter: the stream's converter.
+    """
+
+    __slots__ = ("_frame", "_reformatter", "_turns")
+
+    def __init__(self, frame: av.VideoFrame, reformatter: VideoReformatter) -> None:
+        self._frame = frame
+        self._reformatter = reformatter
+        self._turns = round(frame.rotation / 90) % 4
+
+    @property
+    def width(self) -> int:
+        """Displayed width in pixels, rotation applied."""
+        return self._frame.height if self._turns % 2 else self._frame.width
+
+    @property
+    def height(self) -> int:
+        """Displayed height in pixels, rotation applied."""
+        return self._frame.width if self._turns % 2 else self._frame.height
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """Full resolution, (height, width, 3), RGB."""
+        return self.scaled(self.width, self.height, "rgb")
+
+    def scaled(self, width: int, height: int, order: str = "bgr") -> NDArray[np.uint8]:
+        """Scale and convert in one pass; see `stream.types.Pixels.scaled`.
+
+        Raises:
+            ValueError: unknown `order`, or a size below one pixel.
+        """
+        if order not in _FORMATS:
+            raise ValueError(f"order: got {order!r}, expected one of {', '.join(_FORMATS)}")
+        if width < 1 or height < 1:
+            raise ValueError(f"size: got {width}x{height}, expected at least 1x1")
+        if self._turns % 2:
+            width, height = height, width
+        array = self._convert(self._frame, width, height, _FORMATS[order])
+        if self._turns:
+            # rotation is counter-clockwise degrees to apply for display, as np.rot90 turns
+            array = np.ascontiguousarray(np.rot90(array, self._turns))
+        return array
+
+    def crop(self, box: tuple[float, float, float, float], size: int) -> NDArray[np.uint8]:
+        """Cut `box` (x0 y0 x1 y1, 0..1, clipped) and squash it to (size, size, 3) RGB.
+
+        Only the luma and chroma inside the box are converted.
+
+        Raises:
+            ValueError: `size` below one pixel.
+        """
+        if size < 1:
+            raise ValueError(f"size: got {size}, expected at least 1")
+        x0, y0, x1, y1 = _unrotate(_clip(box), self._turns)
+        frame = self._frame
+        if frame.format.name not in ("yuv420p", "yuvj420p"):
+            frame = self._reformatter.reformat(frame, format="yuv420p", threads=1)
+        left = min(int(x0 * frame.width), frame.width - 2) & ~1
+        top = min(int(y0 * frame.height), frame.height - 2) & ~1
+        right = min(max(round(x1 * frame.width), left + 2), frame.width)
+        bottom = min(max(round(y1 * frame.height), top + 2), frame.height)
+        cut = _cut(frame, left, top, (right - left) & ~1, (bottom - top) & ~1)
+        array = self._convert(cut, size, size, "rgb24")
+        return np.ascontiguousarray(np.rot90(array, self._turns)) if self._turns else array
+
+    def motion_vectors(self) -> NDArray[np.float32] | None:
+        """Codec motion, float32 (n, 4): centre x, y and shift dx, dy since the previous frame, all 0..1."""
+        side = self._frame.side_data.get("MOTION_VECTORS")
+        if side is None:
+            return None
+        raw = side.to_ndarray()
+        if not len(raw):
+            return None
+        scale = np.maximum(raw["motion_scale"].astype(np.float32), 1.0)
+        width, height = np.float32(self._frame.width), np.float32(self._frame.height)
+        # A vector points from the block to where its content was in the past (source < 0).
+        back = np.where(raw["source"] < 0, np.float32(-1.0), np.float32(1.0))
+        out = np.empty((len(raw), 4), np.float32)
+        out[:, 0] = raw["dst_x"] / width
+        out[:, 1] = raw["dst_y"] / height
+        out[:, 2] = back * raw["motion_x"] / scale / width
+        out[:, 3] = back * raw["motion_y"] / scale / height
+        return _rotate_vectors(out, self._turns)
+
+    def _convert(self, frame: av.VideoFrame, width: int, height: int, fmt: str) -> NDArray[np.uint8]:
+        done = self._reformatter.reformat(
+            frame, width=width, height=height, format=fmt, interpolation=Interpolation.BILINEAR, threads=1
+        )
+        return cast("NDArray[np.uint8]", done.to_ndarray())
+
+
+def _clip(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    x0, x1 = sorted((min(max(box[0], 0.0), 1.0), min(max(box[2], 0.0), 1.0)))
+    y0, y1 = sorted((min(max(box[1], 0.0), 1.0), min(max(box[3], 0.0), 1.0)))
+    return x0, y0, x1, y1
+
+
+def _unrotate(box: tuple[float, float, float, float], turns: int) -> tuple[float, float, float, float]:
+    """A box of the displayed picture in the coded picture, `turns` quarter turns counter-clockwise before."""
+    x0, y0, x1, y1 = box
+    for _ in range(turns):
+        # displayed (x, y) came from coded (1 - y, x) of one quarter turn less
+        x0, y0, x1, y1 = 1 - y1, x0, 1 - y0, x1
+    return x0, y0, x1, y1
+
+
+def _rotate_vectors(vectors: NDArray[np.float32], turns: int) -> NDArray[np.float32]:
+    for _ in range(turns):
+        x, y, dx, dy = vectors.T
+        vectors = np.stack((y, 1 - x, dy, -dx), axis=1)
+    return np.ascontiguousarray(vectors)
+
+
+def _cut(frame: av.VideoFrame, left: int, top: int, width: int, height: int) -> av.VideoFrame:
+    """Copy an even-aligned rectangle of a yuv420p frame."""
+    out = av.VideoFrame(width, height, "yuv420p")
+    for index, plane in enumerate(frame.planes):
+        half = 0 if index == 0 else 1
+        source = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        target = out.planes[index]
+        rows, columns = height >> half, width >> half
+        into = np.frombuffer(memoryview(target), np.uint8).reshape(-1, target.line_size)
+        part = source[(top >> half) : (top >> half) + rows, (left >> half) : (left >> half) + columns]
+        into[:rows, :columns] = part
+    out.colorspace = frame.colorspace
+    out.color_range = frame.color_range
+    return out

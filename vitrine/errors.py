@@ -3,6 +3,8 @@
 EngineError
 ├── ConfigError     the configuration cannot be used; names the key and where it was set
 ├── AuthError       a credential is missing, unknown, expired or for something else (401, 403, 429)
+├── TooManyStreams  no further stream is admitted (503)
+├── UnknownStream   nothing was ever published under that name (404)
 └── FrontError      the public port cannot be opened, or its certificate cannot be used
 """
 
@@ -40,3 +42,18 @@ class FrontError(EngineError):
 
     code = "front"
     http_status = 500
+
+
+class TooManyStreams(EngineError):
+    """No further stream is admitted."""
+
+    code = "too-many-streams"
+    retryable = True
+    http_status = 503
+
+
+class UnknownStream(EngineError):
+    """Nothing was ever published under that name."""
+
+    code = "unknown-stream"
+    http_status = 404

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from inference.types import Demand, FrameResult, Outcome, Plan, Rung
+from overlay.types import HotspotFrame
+from stream.types import EncodedFrame, Frame, SourceInfo
+from tests.fakes.clock import FakeClock
+from tests.fakes.frames import DEMO, frame
+from vitrine.pipeline import Pipeline, PipelineParts
+
+
+def result(of: Frame, outcome: Outcome) -> FrameResult:
+    return FrameResult(of.stream, of.time, of.pts_ns, of.arrived_ns, outcome, ())
+
+
+class Always:
+    """Plans to detect every frame, or none."""
+
+    def __init__(self, detect: bool = True) -> None:
+        self.detect = detect
+
+    def plan(self, arrived_ns: int, now_ns: int, demand: Demand) -> Plan:
+        return Plan(self.detect, Rung(320, 320) if self.detect else None, now_ns, 0, "test")
+
+
+class GatedWorker:
+    """Detects when told to."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.gate: asyncio.Queue[Outcome] = asyncio.Queue()
+
+    async def process(self, frame: Frame, plan: Plan) -> FrameResult:
+        self.begun.append(frame.time.rtp)
+        return result(frame, await self.gate.get())
+
+    def coast(self, frame: Frame) -> FrameResult:
+        return result(frame, Outcome.COASTED)
+
+
+class Recorder:
+    """The overlay and the metrics of a test."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[int, str]] = []
+        self.counts: Counter[str] = Counter()
+        self.said: list[str] = []
+
+    def publish(self, result: FrameResult) -> HotspotFrame:
+        self.published.append((result.time.rtp, result.outcome.value))
+        return HotspotFrame(result.stream, result.time, result.outcome is Outcome.DETECTED, ())
+
+    def live(self, epoch: int, info: SourceInfo) -> None:
+        self.said.append(f"live {epoch}")
+
+    def ended(self, reason: str) -> None:
+        self.said.append(f"ended {reason}")
+
+    def demand(self) -> Demand:
+        return Demand(viewers=1)
+
+    def frame_in(self, now_ns: int) -> None:
+        self.counts["in"] += 1
+
+    def frame_done(self, outcome: Outcome) -> None:
+        self.counts[outcome.value] += 1
+
+    def overlay(self, result: FrameResult, now_ns: int) -> None:
+        self.counts["overlays"] += 1
+
+    def dropped(self, reason: str, count: int = 1) -> None:
+        self.counts[f"dropped {reason}"] += count
+
+
+def make(worker: GatedWorker, detect: bool = True) -> tuple[Pipeline, Recorder, list[EncodedFrame]]:
+    recorder, encoded = Recorder(), list[EncodedFrame]()
+    parts = PipelineParts(FakeClock(), Always(detect), worker, recorder, recorder)
+    return Pipeline(DEMO, parts, encoded.append), recorder, encoded
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_frames_that_find_the_device_busy_are_predicted_at_once_and_only_the_newest_waits() -> None:
+    worker = GatedWorker()
+    pipeline, seen, _ = make(worker)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(pipeline.run())
+        pipeline.on_frame(frame(0))
+        await settle()
+        for number in (1, 2, 3):
+            pipeline.on_frame(frame(number))
+        assert seen.published == [(3000, "coasted"), (6000, "coasted"), (9000, "coasted")]
+        worker.gate.put_nowait(Outcome.DETECTED)
+        worker.gate.put_nowait(Outcome.DETECTED)
+        await settle()
+        pipeline.close()
+    assert worker.begun == [0, 9000]
+    assert seen.published[3:] == [(0, "detected"), (9000, "detected")]
+
+
+async def test_every_frame_ends_in_exactly_one_count() -> None:
+    worker = GatedWorker()
+    pipeline, seen, _ = make(worker)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(pipeline.run())
+        for number in range(20):
+            pipeline.on_frame(frame(number))
+            if number % 4 == 3:
+                worker.gate.put_nowait((Outcome.DETECTED, Outcome.CANCELLED, Outcome.FAILED)[number // 4 % 3])
+            await settle()
+        for _ in range(3):
+            worker.gate.put_nowait(Outcome.DETECTED)
+        await settle()
+        pipeline.close()
+    ended = sum(n for name, n in seen.counts.items() if name not in {"in", "overlays"})
+    assert seen.counts["in"] == ended == 20
+    assert seen.counts["cancelled"] and seen.counts["failed"] and seen.counts["coasted"]
+
+
+async def test_a_cancelled_frame_that_was_never_predicted_still_gets_its_overlay() -> None:
+    worker = GatedWorker()
+    pipeline, seen, _ = make(worker)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(pipeline.run())
+        pipeline.on_frame(frame(0))
+        worker.gate.put_nowait(Outcome.CANCELLED)
+        await settle()
+        pipeline.close()
+    assert seen.published == [(0, "cancelled")]
+
+
+async def test_two_frames_before_the_loop_ran_drop_the_older_and_count_it() -> None:
+    worker = GatedWorker()
+    pipeline, seen, _ = make(worker, detect=False)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(pipeline.run())
+        pipeline.on_frame(frame(0))
+        pipeline.on_frame(frame(1))
+        await settle()
+        pipeline.close()
+    assert seen.published == [(3000, "coasted")]
+    assert seen.counts["dropped late"] == 1
+
+
+async def test_encoded_frames_pass_untouched_and_the_publisher_is_announced() -> None:
+    pipeline, seen, encoded = make(GatedWorker())
+    packet = EncodedFrame("H264", frame(0).time, b"abc", True, 0)
+    pipeline.on_encoded(packet)
+    info = SourceInfo("H264", 1280, 720, False, False, "test")
+    pipeline.on_started(3, info)
+    assert encoded == [packet]
+    assert pipeline.info == info
+    pipeline.on_ended("timeout")
+    assert seen.said == ["live 3", "ended timeout"]
+    assert pipeline.info is None
+
+
+async def test_listeners_get_every_published_result() -> None:
+    pipeline, _, _ = make(GatedWorker(), detect=False)
+    heard: list[tuple[int, bool]] = []
+    pipeline.listeners.append(lambda result, sent: heard.append((result.time.rtp, sent.measured)))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(pipeline.run())
+        pipeline.on_frame(frame(2))
+        await settle()
+        pipeline.close()
+    assert heard == [(6000, False)]

@@ -1,0 +1,127 @@
+"""One stream's show: products, pins, vetoes, and how results become messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from inference.types import Demand, FrameResult, Outcome
+from overlay.hotspots import HotspotProjector, HotspotSettings
+from overlay.messages import Snapshot
+from overlay.policy import Consent, ShopPolicy
+from overlay.publisher import StreamPublisher
+from overlay.state import OverlayAuthor
+from overlay.types import HotspotFrame, Product
+from stream.clock import Clock
+from stream.types import SourceInfo
+from vitrine.hold import HoldEstimator
+
+
+@dataclass(frozen=True, slots=True)
+class ShowSettings:
+    """How a show is presented.
+
+    Attributes:
+        hotspots: limits on what is shown.
+        shop: whose shop it is, for labels and links.
+        latency_ms: fixed delay of the viewers' video; 0 learns it.
+    """
+
+    hotspots: HotspotSettings = HotspotSettings()
+    shop: ShopPolicy = ShopPolicy()
+    latency_ms: int = 0
+
+
+class Show:
+    """Authors the overlay of one stream. Synchronous on the event loop; `run` sends the events.
+
+    Args:
+        publisher: the stream's author and its way to the bus.
+        offset_of: viewers' RTP offset of an epoch (`Relay.offset`), None until its first frame was relayed.
+        viewers: how many watch now.
+        clock: the engine's clock.
+        settings: presentation.
+    """
+
+    def __init__(
+        self,
+        publisher: StreamPublisher,
+        *,
+        offset_of: Callable[[int], int | None],
+        viewers: Callable[[], int],
+        clock: Clock,
+        settings: ShowSettings,
+    ) -> None:
+        self.products: dict[str, Product] = {}
+        self._publisher = publisher
+        self._author: OverlayAuthor = publisher.author
+        self._projector = HotspotProjector(settings.hotspots)
+        self._offset_of, self._viewers, self._clock = offset_of, viewers, clock
+        self._settings = settings
+        self._hold = HoldEstimator()
+        self._consent = Consent()
+
+    @property
+    def latency_ms(self) -> int:
+        """How far viewers are to hold their video back."""
+        return self._settings.latency_ms or self._hold.current_ms
+
+    def state(self) -> Snapshot:
+        """Everything a viewer would be told now."""
+        return self._author.snapshot()
+
+    # ---- what the host does --------------------------------------------------------------------------------
+
+    def set_products(self, products: Sequence[Product]) -> None:
+        """Replace the show's list. Starting a show with products is the host's consent to recognise them."""
+        pids = self._author.pids_for([product.id for product in products])
+        self.products = {product.id: product for product in products}
+        self._consent = Consent.of_show(len(products))
+        self._publisher.post(self._author.set_products(self._settings.shop.cards(products, pids)))
+
+    def pin(self, product_id: str, on: bool) -> None:
+        """Pin or release.
+
+        Raises:
+            CatalogError: the show does not have it.
+        """
+        self._publisher.post(self._author.pin(self._author.pid_of(product_id), on))
+
+    def hide(self, product_id: str, on: bool) -> None:
+        """Hide a product's hotspots or show them again.
+
+        Raises:
+            CatalogError: the show does not have it.
+        """
+        self._publisher.post(self._author.hide(self._author.pid_of(product_id), on))
+
+    # ---- what the pipeline does ----------------------------------------------------------------------------
+
+    def live(self, epoch: int, info: SourceInfo) -> None:
+        """A publisher connection delivers."""
+        self._publisher.post(self._author.live(epoch, self._offset_of(epoch) or 0, self.latency_ms))
+
+    def ended(self, reason: str) -> None:
+        """The publisher went away."""
+        self._publisher.post(self._author.ended(reason))
+
+    def demand(self) -> Demand:
+        """Who watches, and how many products are pinned."""
+        return Demand(viewers=self._viewers(), pinned=len(self._author.shown().pinned))
+
+    def publish(self, result: FrameResult) -> HotspotFrame:
+        """Project, author and send one result; positions go out at once."""
+        frame = self._projector.project(result, self._consent.limit(self._author.shown()))
+        self._publisher.positions(frame)
+        if result.outcome is Outcome.DETECTED and not self._settings.latency_ms:
+            changed = self._hold.observe(
+                pts_ns=result.pts_ns, arrived_ns=result.arrived_ns, sent_ns=self._clock.now_ns()
+            )
+            if changed is not None:
+                self._publisher.post(self._author.latency(changed))
+        return frame
+
+    async def run(self) -> None:
+        """Send the events that were authored, in order, until cancelled."""
+        await self._publisher.start()
+        await self._publisher.run()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from inference.types import Box, MatchState
@@ -88,3 +89,20 @@ class HotspotFrame:
     time: MediaTime
     measured: bool
     hotspots: tuple[Hotspot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShowList:
+    """What may be shown in a stream right now: products of the show, pins and vetoes of the host, consent.
+
+    Attributes:
+        pids: 16-bit number of every product of the show, by catalogue id.
+        pinned: catalogue ids pinned by the host.
+        hidden: catalogue ids whose hotspots the host (or a kill switch) suppressed.
+        recognition: the host agreed to products being recognised; False shows no hotspots at all.
+    """
+
+    pids: Mapping[str, int] = field(default_factory=dict)
+    pinned: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
+    recognition: bool = True

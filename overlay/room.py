@@ -1,0 +1,183 @@
+"""All viewers of one stream on this node: one subscription, one replica, one encoded message for all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from overlay.bus.base import Bus, BusItem, EventItem, PositionsItem, SnapshotItem
+from overlay.edge import GatewaySettings
+from overlay.errors import BusError
+from overlay.messages import Resume, encode
+from overlay.outbox import Outbox, PositionsFrame, text_frame
+from overlay.replica import Applied, OverlayReplica
+from stream.clock import Clock
+from stream.types import MediaTime, StreamId
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class Member(Protocol):
+    """One viewer, as the room sees it."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits for it."""
+
+    def flush(self, now_ns: int) -> None:
+        """Write what can be written."""
+
+    def sync(self) -> None:
+        """The replica is there now: send the snapshot that was asked for, and call `Room.go_live`."""
+
+
+class Room:
+    """Follows one stream while it has viewers.
+
+    A member is *joined* from `join` to `leave` and *live* from its snapshot on: only live ones get messages.
+
+    Attributes:
+        replica: None until the bus delivered a snapshot.
+        on_sent: told when positions of a frame were first written to a viewer.
+    """
+
+    def __init__(self, stream: StreamId, bus: Bus, clock: Clock, settings: GatewaySettings) -> None:
+        self.stream = stream
+        self.replica: OverlayReplica | None = None
+        self.on_sent: Callable[[StreamId, MediaTime, int], None] | None = None
+        self._bus = bus
+        self._clock = clock
+        self._settings = settings
+        self._joined: dict[Member, None] = {}
+        self._live: dict[Member, None] = {}
+        self._todo: dict[Member, None] = {}
+        self._pumping: asyncio.Handle | None = None
+        self._turn = 0
+        self._reported: PositionsFrame | None = None
+
+    def __len__(self) -> int:
+        return len(self._joined)
+
+    # ---- members -------------------------------------------------------------------------------------------
+
+    def join(self, member: Member) -> None:
+        """A viewer is here and waits for its snapshot."""
+        self._joined[member] = None
+
+    def leave(self, member: Member) -> None:
+        """A viewer is gone."""
+        self._joined.pop(member, None)
+        self._live.pop(member, None)
+        self._todo.pop(member, None)
+
+    def go_live(self, member: Member) -> None:
+        """Its snapshot is on the way: from now on it gets everything that follows."""
+        self._live[member] = None
+
+    def catch_up(self, resume: Resume | None) -> list[bytes]:
+        """The snapshot, and the missed events where they can be replayed, as websocket frames."""
+        assert self.replica is not None
+        catchup = self.replica.catch_up(resume)
+        return [text_frame(encode(catchup.snapshot)), *(text_frame(encode(e)) for e in catchup.events)]
+
+    def sent(self, frame: PositionsFrame) -> None:
+        """A member wrote `frame` to its transport."""
+        if frame is not self._reported:
+            self._reported = frame
+            if self.on_sent is not None:
+                now_ns = self._clock.now_ns()
+                for time in frame.times:
+                    self.on_sent(self.stream, time, now_ns)
+
+    # ---- the bus -------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow the stream until cancelled."""
+        failures = 0
+        while True:
+            try:
+                subscription = await self._bus.subscribe(self.stream)
+            except BusError as error:
+                if failures == 0:
+                    log.warning("stream cannot be followed", extra={"reason": str(error)})
+                await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+                failures += 1
+                continue
+            failures = 0
+            try:
+                while self._take(await subscription.next()):
+                    pass
+            finally:
+                await subscription.close()
+
+    def close(self) -> None:
+        """No more writes."""
+        if self._pumping is not None:
+            self._pumping.cancel()
+        self._todo.clear()
+
+    def _take(self, item: BusItem) -> bool:
+        """Take in one item of the bus. False when it leaves a gap: subscribe again."""
+        match item:
+            case SnapshotItem():
+                self._restart(item)
+            case EventItem(event, encoded):
+                if self.replica is None:
+                    return False
+                applied = self.replica.apply(event)
+                if applied is Applied.DONE:
+                    frame, now_ns = text_frame(encoded), self._clock.now_ns()
+                    for member in self._live:
+                        member.outbox.push(frame, now_ns)
+                    self._fan_out()
+                return applied is not Applied.GAP
+            case PositionsItem(positions, encoded):
+                if self.replica is not None:
+                    added = self.replica.positions(positions, self._clock.now_ns())
+                    times = tuple(MediaTime(sample.epoch, sample.rtp) for sample in added)
+                    shared = PositionsFrame(text_frame(encoded), times)
+                    for member in self._live:
+                        member.outbox.positions(shared)
+                    self._fan_out()
+        return True
+
+    def _restart(self, item: SnapshotItem) -> None:
+        if self.replica is None:
+            self.replica = OverlayReplica(item.snapshot, item.tail)
+            for member in list(self._joined):
+                member.sync()
+            return
+        unchanged = (item.snapshot.log, item.snapshot.seq) == (self.replica.state.log, self.replica.state.seq)
+        self.replica.reset(item.snapshot, item.tail)
+        if not unchanged:
+            frames = self.catch_up(None)
+            for member in self._live:
+                member.outbox.snapshot(frames)
+            self._fan_out()
+
+    # ---- fan-out -------------------------------------------------------------------------------------------
+
+    def _fan_out(self) -> None:
+        """Write to every live member, beginning with another one each time, `chunk` of them at a stretch."""
+        members = list(self._live)
+        if not members:
+            return
+        self._turn = (self._turn + 1) % len(members)
+        for member in (*members[self._turn :], *members[: self._turn]):
+            self._todo.setdefault(member)
+        if self._pumping is None:
+            self._pump()
+
+    def _pump(self) -> None:
+        self._pumping = None
+        now_ns = self._clock.now_ns()
+        for _ in range(min(self._settings.chunk, len(self._todo))):
+            member = next(iter(self._todo))
+            del self._todo[member]
+            member.flush(now_ns)
+        if self._todo:
+            self._pumping = asyncio.get_running_loop().call_soon(self._pump)

@@ -1,0 +1,182 @@
+"""One viewer: carries out what its session and outbox decide. Knows no websockets, only a wire."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from overlay.edge import Admission
+from overlay.hub import Hub
+from overlay.messages import Resume, TapResult, encode
+from overlay.outbox import Need, Outbox, text_frame
+from overlay.room import Room
+from overlay.session import (
+    Action,
+    AskTap,
+    Close,
+    CloseCode,
+    Reply,
+    State,
+    Sync,
+    TakeReport,
+    TakeSeen,
+    ViewerSession,
+)
+
+_MS = 1_000_000
+
+
+class Wire(Protocol):
+    """An open websocket."""
+
+    def write(self, frames: bytes) -> None:
+        """Write encoded frames."""
+
+    def writable(self) -> bool:
+        """Open, and everything written so far went to the kernel."""
+
+    def shut(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; the connection is dropped if the viewer does not answer."""
+
+    def abort(self) -> None:
+        """Drop the connection."""
+
+
+class Viewer:
+    """One admitted viewer.
+
+    Attributes:
+        outbox: what waits to be sent to it.
+    """
+
+    def __init__(self, hub: Hub, admission: Admission, wire: Wire) -> None:
+        now_ns = hub.clock.now_ns()
+        self.outbox = Outbox(hub.settings.outbox)
+        self._hub = hub
+        self._admission = admission
+        self._wire = wire
+        self._session = ViewerSession(now_ns, hub.settings.session)
+        self._room: Room | None = None
+        self._resume: Resume | None = None
+        self._waits_since_ns: int | None = None
+        self._last_ns = now_ns
+
+    # ---- inbound -------------------------------------------------------------------------------------------
+
+    def text(self, message: bytes) -> None:
+        """A text message came."""
+        self._do(self._session.receive(message, self._hub.clock.now_ns()))
+
+    def binary(self) -> None:
+        """A binary message came."""
+        self._do(self._session.binary())
+
+    def ping(self) -> None:
+        """A ping came; the wire answers it."""
+        self._do(self._session.ping(self._hub.clock.now_ns()))
+
+    def pong(self, payload: bytes) -> None:
+        """A pong came."""
+        self.outbox.acknowledge(payload)
+        self.flush(self._hub.clock.now_ns())
+
+    def writable(self) -> None:
+        """The wire takes more again."""
+        self.flush(self._hub.clock.now_ns())
+
+    def tick(self, now_ns: int) -> None:
+        """Once a second."""
+        settings = self._hub.settings
+        self._do(self._session.tick(now_ns))
+        if self._waits_since_ns is not None and now_ns - self._waits_since_ns >= settings.sync_ms * _MS:
+            self.close(CloseCode.NO_STREAM, "no such stream")
+        quiet = now_ns - self._last_ns >= settings.keepalive_ms * _MS
+        if quiet and self._sendable() and not self.outbox.awaits_pong:
+            self._last_ns = now_ns
+            self._wire.write(self.outbox.ping(now_ns))
+        self.flush(now_ns)
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._hub.lost(self, self._room)
+        self._room = None
+
+    # ---- for the room, the hub and the desk ----------------------------------------------------------------
+
+    def flush(self, now_ns: int) -> None:
+        """Write what can be written now."""
+        if self._session.state is State.CLOSING:
+            return
+        need = self.outbox.need(now_ns)
+        if need is Need.SLOW:
+            self.close(CloseCode.SLOW, "too slow")
+        elif need is Need.SNAPSHOT and self._room is not None:
+            self.outbox.snapshot(self._room.catch_up(None))
+        while self._sendable() and (taken := self.outbox.take(now_ns)) is not None:
+            data, positions = taken
+            self._last_ns = now_ns
+            self._wire.write(data)
+            if positions is not None and self._room is not None:
+                self._room.sent(positions)
+
+    def sync(self) -> None:
+        """Send the snapshot that was asked for; the stream's state is there."""
+        if self._room is None or self._waits_since_ns is None:
+            return
+        self._waits_since_ns = None
+        self.outbox.snapshot(self._room.catch_up(self._resume))
+        self._room.go_live(self)
+        self._session.synced()
+        self.flush(self._hub.clock.now_ns())
+
+    def answer(self, result: TapResult) -> None:
+        """Send a tap's answer."""
+        self.outbox.reply(text_frame(encode(result)))
+        self.flush(self._hub.clock.now_ns())
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Close with a code, unless that is under way."""
+        self._do(self._session.close(code, reason))
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._wire.abort()
+
+    # ---- actions -------------------------------------------------------------------------------------------
+
+    def _do(self, actions: list[Action]) -> None:
+        stream, viewer = self._admission.stream, self._admission.viewer
+        for action in actions:
+            match action:
+                case Sync(resume):
+                    self._begin_sync(resume)
+                case AskTap(tap):
+                    if self._room is not None and self._room.replica is not None:
+                        self._hub.desk.ask(stream, viewer, tap, self._room.replica, self)
+                case TakeReport(report):
+                    self._hub.hooks.on_report(stream, viewer, report)
+                case TakeSeen(seen):
+                    self._take_seen(seen.pids)
+                case Reply(message):
+                    self._wire.write(text_frame(encode(message)))
+                case Close(code, reason):
+                    self._hub.closed[int(code)] += 1
+                    self._wire.shut(int(code), reason)
+
+    def _begin_sync(self, resume: Resume | None) -> None:
+        self._resume = resume
+        self._waits_since_ns = self._hub.clock.now_ns()
+        self._room = self._hub.room(self._admission.stream)
+        self._room.join(self)
+        if self._room.replica is not None:
+            self.sync()
+
+    def _take_seen(self, pids: tuple[int, ...]) -> None:
+        if self._room is None or self._room.replica is None:
+            return
+        cards = [self._room.replica.product(pid) for pid in dict.fromkeys(pids)]
+        ids = tuple(card.id for card in cards if card is not None)
+        if ids:
+            self._hub.hooks.on_seen(self._admission.stream, self._admission.viewer, ids)
+
+    def _sendable(self) -> bool:
+        return self._session.state is not State.CLOSING and self._wire.writable()

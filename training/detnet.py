@@ -1,7 +1,7 @@
 """The embedded detector's network: a small anchor-free YOLOX head on a depthwise backbone.
 
-Rows out are the YOLOX family's (Ge et al. 2021, arXiv 2107.08430): `(x, y, w, h, objectness, class...)` for strides 8, 16, 32,
-undecoded; the blocks are depthwise 5x5, expand, project (Qin et al. 2024, arXiv 2404.10518, "extra depthwise" form).
+Rows out are the YOLOX family's (Ge et al. 2021, arXiv 2107.08430): `(x, y, w, h, objectness, class...)` for
+strides 8, 16, 32, undecoded; the blocks are depthwise 5x5, expand, project (Liu et al. 2022, arXiv 2201.03545).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
         return x + self.body(x)
 
 
@@ -47,6 +48,7 @@ class Down(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
         return self.body(x)
 
 
@@ -59,6 +61,7 @@ class Pool(nn.Module):
         self.pool = nn.MaxPool2d(5, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
         a = self.squeeze(x)
         b = self.pool(a)
         c = self.pool(b)
@@ -73,11 +76,12 @@ class Fuse(nn.Module):
         self.body = nn.Sequential(conv(c, c, k, groups=c, act=False), conv(c, c))
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
         return self.body(x)
 
 
 class Detector(nn.Module):
-    """`forward(images)`: float32 [B, 3, H, W], BGR 0..255 -> one raw map [B, 5 + classes, h, w] per stride (logits)."""
+    """float32 [B, 3, H, W], BGR 0..255 -> one raw map [B, 5 + classes, h, w] per stride (logits)."""
 
     def __init__(self, width: tuple[int, int, int, int, int] = (16, 16, 48, 96, 160), neck: int = 48) -> None:
         super().__init__()
@@ -102,6 +106,7 @@ class Detector(nn.Module):
                 box.bias.copy_(torch.tensor([0.5, 0.5, 1.2, 1.2, -4.6]))
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """See the class."""
         c3 = self.stage2(self.stem(images * (1.0 / 64.0) - 1.8))
         c4 = self.stage3(c3)
         c5 = self.stage4(c4)
@@ -118,12 +123,13 @@ class Detector(nn.Module):
 
 
 class Exported(nn.Module):
-    """The detector as shipped: [1, 3, H, W] -> [1, N, 5 + classes], objectness and classes through a sigmoid."""
+    """The detector as shipped: [1, 3, H, W] -> [1, N, 5 + classes], objectness and classes sigmoid."""
 
     def __init__(self, net: Detector) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, images: Tensor) -> Tensor:
+        """See the class."""
         rows = torch.cat([m.reshape(1, 5 + len(NAMES), -1) for m in self.net(images)], 2).transpose(1, 2)
         return torch.cat((rows[..., :4], torch.sigmoid(rows[..., 4:])), 2)

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import msgspec
 from msgspec import ValidationError
@@ -53,7 +53,6 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
     for f in msgspec.structs.fields(Config)
 }
 _FREE_SECTION = "sources"
-_LISTS = {("server", "origins"), ("inference", "rungs")}
 _PATHS = {
     ("server", "data_dir"),
     ("server", "cert"),
@@ -196,10 +195,11 @@ def _from_text(section: str, key: str, text: str, layers: _Layers) -> object:
     """A variable's text as a value of its key's type; lists are separated by commas."""
     if section == _FREE_SECTION:
         return text
-    if (section, key) in _LISTS:
+    kind = _kind(section, key)
+    if get_origin(kind) is tuple:
         return [part.strip() for part in text.split(",") if part.strip()]
     try:
-        value: object = msgspec.convert(text, _kind(section, key), strict=False, dec_hook=_decode)
+        value: object = msgspec.convert(text, kind, strict=False, dec_hook=_decode)
     except ValidationError as error:
         raise _explain(f"{str(error).partition(' - at ')[0]} - at `$.{section}.{key}`", layers) from None
     return text if isinstance(value, Secret | Path) else value

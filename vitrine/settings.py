@@ -152,7 +152,7 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         detector: ONNX file; unset uses the embedded one.
         embedder: ONNX file; unset uses the embedded one.
         rungs: input sizes of the model ladder ("416" or "640x384"); empty takes the model's own.
-        min_score: detections below are ignored.
+        min_score: detections below are ignored; low ones still help to follow an object.
         budget_ms: from a frame's last packet to its overlay; a detector run beyond it is cancelled.
         threads: ONNX threads per session; 0 decides by the number of cores.
         provider: auto takes TensorRT or CUDA where they really work, else the CPU.
@@ -162,7 +162,7 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     detector: Path | None = None
     embedder: Path | None = None
     rungs: tuple[int | str, ...] = ()
-    min_score: Unit = 0.35
+    min_score: Unit = 0.1
     budget_ms: Annotated[int, Meta(ge=5, le=10_000)] = 60
     threads: Annotated[int, Meta(ge=0, le=256)] = 0
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
@@ -191,19 +191,15 @@ class OverlayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         max_hotspots: at once in the picture.
-        dwell_ms: a product must have been seen so long before its hotspot appears.
-        linger_ms: a hotspot is kept so long after its product was last seen.
-        latency_ms: how far viewers hold back their video so that boxes arrive first; 0 measures it.
-        smoothing: 1-euro filter on box edges.
-        max_viewers: websocket connections accepted; beyond, 503.
+        dwell_ms: a product must have been in the picture so long before its hotspot appears.
+        show_similar: also show products that are similar to what is seen, marked as such.
+        latency_ms: how far viewers hold back their video so that boxes arrive first; 0 learns it.
     """
 
-    max_hotspots: Annotated[int, Meta(ge=1, le=32)] = 6
-    dwell_ms: Millis = 250
-    linger_ms: Millis = 400
+    max_hotspots: Annotated[int, Meta(ge=1, le=32)] = 8
+    dwell_ms: Millis = 150
+    show_similar: bool = True
     latency_ms: Annotated[int, Meta(ge=0, le=4000)] = 0
-    smoothing: bool = True
-    max_viewers: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
 
 
 class BusConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -227,10 +223,16 @@ class CatalogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes:
         feed: Merchant feed (TSV, CSV, JSONL; a path or an http address) imported at start when it changed.
         shop: "static" (cards from the feed) or the http address of a shop adapter.
+        own_seller: the host's own shop as the feed names it in `seller`; others are labelled on their cards.
+        partners: sellers preferred over strangers for the same product.
+        link_hosts: host names that product links may lead to; empty allows all.
     """
 
     feed: str = ""
     shop: str = "static"
+    own_seller: str = ""
+    partners: tuple[str, ...] = ()
+    link_hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.shop != "static":

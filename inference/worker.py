@@ -1,0 +1,225 @@
+"""One stream's frames through detector, tracker, embedder, index and matcher.
+
+The heavy work runs on the device's thread; tracker and matcher run on the event loop, which owns their
+state and spends well under a millisecond a frame on them. Embedding is a job of lower priority that follows
+a detection: its votes show in later results and never delay one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.deadline import Cancelled, RunHandle
+from inference.detection import Detected, DetectorSettings, LoadedDetector, load_detector
+from inference.device import DeviceWorker
+from inference.embedder import OnnxEmbedder
+from inference.errors import RuntimeStuck
+from inference.geometry import pad_box
+from inference.index import IndexHolder
+from inference.matcher import Matcher, MatcherSettings
+from inference.tracker import Tracker, TrackerSettings
+from inference.types import Box, FrameResult, Outcome, Plan, Track
+from stream.clock import Clock, MonotonicClock
+from stream.types import Frame, StreamId
+
+__all__ = ["DetectorSettings", "LoadedDetector", "StreamWorker", "WorkerSettings", "load_detector"]
+
+log = logging.getLogger(__name__)
+
+EMBED_PRIORITY = 1
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """One stream's settings.
+
+    Attributes:
+        tracker: thresholds and life cycle.
+        matcher: pace and thresholds; an embedder's own calibration replaces the thresholds.
+        crop_pad: share of a box by which its crop grows on every side.
+        candidates: products each crop is compared with.
+        embed_ms: an embedding job is stopped after this.
+    """
+
+    tracker: TrackerSettings = field(default_factory=TrackerSettings)
+    matcher: MatcherSettings = field(default_factory=MatcherSettings)
+    crop_pad: float = 0.04
+    candidates: int = 5
+    embed_ms: float = 250.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What embedding found: a row per track."""
+
+    track_ids: list[int]
+    vectors: NDArray[np.float32]
+    candidates: list[list[tuple[str, float]]]
+    took_ns: int
+
+
+class StreamWorker:
+    """Turns one stream's frames into results. Event loop only.
+
+    Attributes:
+        stream: whose.
+        tracker: for queries at display time.
+        matcher: the product claims; `Matcher.restrict` takes the show's list.
+    """
+
+    def __init__(
+        self,
+        stream: StreamId,
+        *,
+        device: DeviceWorker,
+        detector: LoadedDetector,
+        embedder: OnnxEmbedder | None = None,
+        index: IndexHolder | None = None,
+        settings: WorkerSettings = WorkerSettings(),
+        clock: Clock | None = None,
+    ) -> None:
+        self.stream = stream
+        self.tracker = Tracker(settings.tracker)
+        self.matcher = Matcher(_calibrated(settings.matcher, embedder))
+        self._device = device
+        self._detector = detector
+        self._embedder = embedder
+        self._index = index
+        self._settings = settings
+        self._clock = clock or MonotonicClock()
+        self._embedding: asyncio.Future[_Seen | Cancelled] | None = None
+        self._extra_ns: dict[str, int] = {}
+        self._seen_pts_ns = -1
+        self._complained_ns: int | None = None
+
+    async def process(self, frame: Frame, plan: Plan) -> FrameResult:
+        """Detect in `frame` as planned and track; returns when the tracks are known.
+
+        A late, failed or cancelled detection is a result too: then the tracks are predicted.
+
+        Raises:
+            RuntimeStuck: the device is lost; restart the process.
+        """
+        if not plan.detect or plan.rung is None:
+            return self.coast(frame)
+        rung, clock, asked_ns = plan.rung, self._clock, self._clock.now_ns()
+        self.tracker.observe(self._motion(frame), frame.pts_ns)
+
+        def job(handle: RunHandle) -> tuple[int, Detected]:
+            started_ns = clock.now_ns()
+            return started_ns, self._detector.detect(frame, rung, handle, clock)
+
+        try:
+            answer = await self._device.run(job, plan.deadline_ns)
+        except RuntimeStuck:
+            raise
+        except Exception as error:
+            self._complain(error)
+            tracks = self.tracker.query(frame.pts_ns)
+            return self._result(frame, Outcome.FAILED, tracks, {"detect": clock.now_ns() - asked_ns})
+        if isinstance(answer, Cancelled):
+            stage = "detect" if answer.started else "queue"
+            tracks = self.tracker.query(frame.pts_ns)
+            return self._result(frame, Outcome.CANCELLED, tracks, {stage: clock.now_ns() - asked_ns})
+        started_ns, detected = answer
+        began_ns = clock.now_ns()
+        tracks = self.tracker.step(detected.detections, None, frame.pts_ns)
+        self.matcher.forget_all_but(self.tracker.known())
+        stages = {"queue": started_ns - asked_ns, **detected.stages_ns, "track": clock.now_ns() - began_ns}
+        self._embed_some(frame, tracks, plan.embed_limit)
+        return self._result(frame, Outcome.DETECTED, tracks, stages)
+
+    def coast(self, frame: Frame) -> FrameResult:
+        """Predict the tracks at `frame`, from its codec motion where there is any. Cheap."""
+        began_ns = self._clock.now_ns()
+        tracks = self.tracker.coast(self._motion(frame), frame.pts_ns)
+        return self._result(frame, Outcome.COASTED, tracks, {"track": self._clock.now_ns() - began_ns})
+
+    def close(self) -> None:
+        """Stop what is under way; the worker must not be used again."""
+        if self._embedding is not None:
+            self._embedding.cancel()
+
+    # ---- details -------------------------------------------------------------------------------------------
+
+    def _motion(self, frame: Frame) -> NDArray[np.float32] | None:
+        """The frame's codec motion, read once per frame and in order."""
+        if frame.pts_ns <= self._seen_pts_ns:
+            return None
+        self._seen_pts_ns = frame.pts_ns
+        return frame.pixels.motion_vectors()
+
+    def _result(
+        self, frame: Frame, outcome: Outcome, tracks: tuple[Track, ...], stages: dict[str, int]
+    ) -> FrameResult:
+        began_ns = self._clock.now_ns()
+        matched = tuple(replace(track, match=self.matcher.match(track.id)) for track in tracks)
+        extra, self._extra_ns = self._extra_ns, {}
+        stages["match"] = self._clock.now_ns() - began_ns + extra.pop("match", 0)
+        stages.update(extra)
+        return FrameResult(frame.stream, frame.time, frame.pts_ns, frame.arrived_ns, outcome, matched, stages)
+
+    def _embed_some(self, frame: Frame, tracks: tuple[Track, ...], limit: int) -> None:
+        """Start embedding the crops that are worth it, unless the last ones are still under way."""
+        if self._embedder is None or self._embedding is not None or limit < 1:
+            return
+        wanted = self.matcher.wanted(tracks, frame.pts_ns, limit)
+        if not wanted:
+            return
+        boxes = {track.id: pad_box(track.box, self._settings.crop_pad) for track in tracks}
+        crops = [(track_id, boxes[track_id]) for track_id in wanted]
+        deadline_ns = self._clock.now_ns() + int(self._settings.embed_ms * 1e6)
+        self._embedding = self._device.submit(
+            lambda handle: self._look(frame, crops, handle), deadline_ns, priority=EMBED_PRIORITY
+        )
+        self._embedding.add_done_callback(lambda done: self._vote(done, frame.pts_ns))
+
+    def _look(self, frame: Frame, crops: list[tuple[int, Box]], handle: RunHandle) -> _Seen:
+        """On the device's thread: cut, embed, search."""
+        assert self._embedder is not None
+        began_ns = self._clock.now_ns()
+        pictures = np.stack([frame.pixels.crop(box, self._embedder.size) for _, box in crops])
+        vectors = self._embedder.embed(pictures, handle)
+        found: list[list[tuple[str, float]]] = [[] for _ in crops]
+        if self._index is not None and len(self._index):
+            found = self._index.search(vectors, self._settings.candidates, self.matcher.allowed)
+        took_ns = (self._clock.now_ns() - began_ns) // len(crops)
+        return _Seen([track_id for track_id, _ in crops], vectors, found, took_ns)
+
+    def _vote(self, done: asyncio.Future[_Seen | Cancelled], pts_ns: int) -> None:
+        """Back on the event loop: the embeddings vote, and may revive lost tracks."""
+        self._embedding = None
+        if done.cancelled():
+            return
+        if (error := done.exception()) is not None:
+            self._complain(error)
+            return
+        seen = done.result()
+        if isinstance(seen, Cancelled):
+            return
+        began_ns = self._clock.now_ns()
+        for track_id, vector, candidates in zip(seen.track_ids, seen.vectors, seen.candidates, strict=True):
+            now_id = self.tracker.attach_embedding(track_id, vector)
+            if now_id != track_id:
+                self.matcher.rename(track_id, now_id)
+            self.matcher.vote(now_id, candidates, pts_ns)
+        self._extra_ns = {"embed": seen.took_ns, "match": self._clock.now_ns() - began_ns}
+
+    def _complain(self, error: BaseException) -> None:
+        """Log a failure, at most once a second."""
+        now_ns = self._clock.now_ns()
+        if self._complained_ns is None or now_ns - self._complained_ns >= 1_000_000_000:
+            self._complained_ns = now_ns
+            log.error("inference failed", extra={"stream": self.stream, "error": str(error)})
+
+
+def _calibrated(settings: MatcherSettings, embedder: OnnxEmbedder | None) -> MatcherSettings:
+    if embedder is None:
+        return settings
+    own = embedder.calibration
+    return replace(settings, exact=own.exact, similar=own.similar, margin=own.margin)

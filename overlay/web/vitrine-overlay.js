@@ -1,0 +1,1310 @@
+/**
+ * Vitrine overlay: one custom element that puts tappable product hotspots on any <video>, on the very frame displayed.
+ *
+ *   <div style="position: relative">
+ *     <video id="show" autoplay muted playsinline></video>
+ *     <vitrine-overlay for="show" src="wss://example.net/ws/demo"></vitrine-overlay>
+ *   </div>
+ *
+ * or wrapped around the video. One self-contained module, in two parts:
+ *
+ *   1. The core: plain functions and classes without clock, socket or document. Importable anywhere, tested under node.
+ *   2. The element: holds the socket, the canvas and the buttons, and no decisions that the core could take.
+ *
+ * How a hotspot gets onto the exact frame: the compositor shows a new video frame before script hears of it, so an element
+ * moved in `requestVideoFrameCallback` is painted one compositor frame late. Therefore the picture itself is drawn onto a
+ * canvas in that same callback: pixels and buttons leave in one commit. Set surface="video" to do without the canvas.
+ *
+ * Events (all bubble and cross shadow roots):
+ *   vitrine-tap       {id, hotspot, pid, x, y, epoch, rtp}
+ *   vitrine-card      {id, hit, state, card, reason}
+ *   vitrine-state     {state, live, latencyMs, reason}    state: one of STATES
+ *   vitrine-products  {products}                          each a card with `pinned` and `hidden`
+ *   vitrine-visible   {pids}                              products with a hotspot in the picture now
+ * Attributes: for, src, token, density (all | few | pinned | off), surface (canvas | video).
+ * Style from outside: --vitrine-accent, --vitrine-ink, ::part(spot) ::part(pin) ::part(chip).
+ */
+
+export const VERSION = 1;
+export const STATES = Object.freeze(
+  ["idle", "connecting", "live", "away", "ended", "reconnecting", "missing", "refused"]);
+
+const TICKS_PER_MS = 90; // RTP clock of video, RFC 3551
+const INTERPOLATE_TICKS = 600 * TICKS_PER_MS;
+const EXTRAPOLATE_TICKS = 400 * TICKS_PER_MS;
+const KEEP_TICKS = 8000 * TICKS_PER_MS;
+const JUMP_TICKS = 60_000 * TICKS_PER_MS;
+const KEEP_SAMPLES = 512;
+const KEEP_EPOCHS = 4;
+const MAX_SPOTS = 64;
+const MAX_PRODUCTS = 1000;
+const COORD = 10_000;
+const MATCH = Object.freeze(["exact", "similar", "unsure"]);
+
+// ---- 1. core ---------------------------------------------------------------------------------------------------------
+
+/**
+ * @typedef {{id: number, pid: number, state: "exact"|"similar"|"unsure", pinned: boolean,
+ *            x0: number, y0: number, x1: number, y1: number}} Spot  box 0..1 of the displayed picture
+ * @typedef {{epoch: number, rtp: number, measured: boolean, spots: Map<number, Spot>}} Sample
+ * @typedef {"exact"|"interpolated"|"predicted"|"extrapolated"|"none"} DrawKind
+ * @typedef {{kind: DrawKind, spots: Spot[], ageTicks: number|null}} Drawing
+ *   ageTicks: media time on screen minus newest measured sample, at least 0; null without one
+ * @typedef {{pid: number, id: string, title: string, price: string, link: string, image: string, seller: string,
+ *            availability: string, sale_price: string, brand: string, description: string, label: string,
+ *            third_party: boolean}} Card
+ */
+
+/** Signed distance a - b of two unsigned 32-bit RTP timestamps, right across a wrap. */
+export function ticksBetween(a, b) {
+  return (a - b) | 0;
+}
+
+/** The frame's timestamp on the publisher's clock: `(R - offset) mod 2^32`. */
+export function frameKey(rtp, offset) {
+  return (rtp - offset) >>> 0;
+}
+
+const isU32 = (value) => Number.isInteger(value) && value >= 0 && value <= 0xffffffff;
+const isPid = (value) => Number.isInteger(value) && value >= 0 && value <= 0xffff;
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+/** @returns {Spot|null} null when the wire value is not a spot */
+export function parseSpot(raw) {
+  if (!Array.isArray(raw) || raw.length < 8 || !raw.every(Number.isFinite)) return null;
+  const [id, pid, state, flags, ...corners] = raw;
+  if (!isU32(id) || !isPid(pid)) return null;
+  const [x0, y0, x1, y1] = corners.map((value) => clamp(value / COORD, 0, 1));
+  if (x1 <= x0 || y1 <= y0) return null;
+  return { id, pid, state: MATCH[state] ?? "unsure", pinned: (flags & 1) === 1, x0, y0, x1, y1 };
+}
+
+/** @returns {Sample|null} null when the wire value is not a sample; spots that are none are left out */
+export function parseSample(raw) {
+  if (!Array.isArray(raw) || raw.length < 4) return null;
+  const [epoch, rtp, measured, list] = raw;
+  if (!isU32(epoch) || !isU32(rtp) || !Array.isArray(list)) return null;
+  const spots = new Map();
+  for (const item of list.slice(0, MAX_SPOTS)) {
+    const spot = parseSpot(item);
+    if (spot) spots.set(spot.id, spot);
+  }
+  return { epoch, rtp, measured: measured === 1, spots };
+}
+
+/** The address made absolute when it is http or https, else "". Keeps `javascript:` and friends out of the page. */
+export function safeUrl(text, base = "http://localhost/") {
+  if (typeof text !== "string" || text === "") return "";
+  try {
+    const url = new URL(text, base);
+    return url.protocol === "https:" || url.protocol === "http:" ? url.href : "";
+  } catch {
+    return "";
+  }
+}
+
+/** @returns {Card|null} a card with every field present and of bounded length; null without pid or title */
+export function parseCard(raw) {
+  if (!isObject(raw) || !isPid(raw.pid) || raw.pid === 0) return null;
+  const text = (key, limit) => (typeof raw[key] === "string" ? raw[key].slice(0, limit) : "");
+  const card = {
+    pid: raw.pid, id: text("id", 64), title: text("title", 150), price: text("price", 40), link: text("link", 2048),
+    image: text("image", 2048), seller: text("seller", 100), availability: text("availability", 20) || "in_stock",
+    sale_price: text("sale_price", 40), brand: text("brand", 70), description: text("description", 5000),
+    label: text("label", 200), third_party: raw.third_party === true,
+  };
+  return card.title === "" && card.id === "" ? null : card;
+}
+
+/** Between a (0) and b (1); f above 1 extrapolates. Ids in both only; clamped to the picture; gone when outside it. */
+function blend(a, b, f) {
+  const spots = [];
+  for (const [id, to] of b.spots) {
+    const from = a.spots.get(id);
+    if (!from) continue;
+    const at = (key) => clamp(from[key] + (to[key] - from[key]) * f, 0, 1);
+    const spot = { ...(f < 0.5 ? from : to), x0: at("x0"), y0: at("y0"), x1: at("x1"), y1: at("y1") };
+    if (spot.x1 > spot.x0 && spot.y1 > spot.y0) spots.push(spot);
+  }
+  return spots;
+}
+
+/** The last seconds of samples, and the drawing rule of docs/wire-protocol.md. Bounded in time, samples and epochs. */
+export class SampleHistory {
+  /** @type {Map<number, Sample[]>} oldest first */
+  #epochs = new Map();
+
+  /** Samples held, of all epochs. */
+  get size() {
+    let sum = 0;
+    for (const list of this.#epochs.values()) sum += list.length;
+    return sum;
+  }
+
+  clear() {
+    this.#epochs.clear();
+  }
+
+  /** A prediction never replaces a measurement of the same frame. */
+  add(/** @type {Sample} */ sample) {
+    let list = this.#epochs.get(sample.epoch);
+    if (!list) {
+      list = [];
+      this.#epochs.set(sample.epoch, list);
+      if (this.#epochs.size > KEEP_EPOCHS) this.#epochs.delete(Math.min(...this.#epochs.keys()));
+    }
+    const newest = list.at(-1);
+    const ahead = newest ? ticksBetween(sample.rtp, newest.rtp) : 0;
+    if (Math.abs(ahead) > JUMP_TICKS) list.length = 0; // not a late message but another clock: start over
+    else if (ahead < -KEEP_TICKS) return;
+    const index = this.#lastAtOrBefore(list, sample.rtp);
+    if (index >= 0 && list[index].rtp === sample.rtp) {
+      if (sample.measured || !list[index].measured) list[index] = sample;
+    } else {
+      list.splice(index + 1, 0, sample);
+    }
+    const end = list.at(-1).rtp;
+    while (list.length > KEEP_SAMPLES || ticksBetween(end, list[0].rtp) > KEEP_TICKS) list.shift();
+  }
+
+  /** Whether the drawing rule can draw anything for this frame. */
+  covers(epoch, key) {
+    const list = this.#epochs.get(epoch);
+    if (!list?.length) return false;
+    return ticksBetween(key, list[0].rtp) >= 0 && ticksBetween(key, list.at(-1).rtp) <= EXTRAPOLATE_TICKS;
+  }
+
+  /** Newest sample of an epoch, for players that cannot name the frame they show. */
+  newest(epoch) {
+    return this.#epochs.get(epoch)?.at(-1) ?? null;
+  }
+
+  /** @returns {Drawing} what belongs on frame `key` of `epoch` */
+  draw(epoch, key) {
+    const list = this.#epochs.get(epoch) ?? [];
+    const ageTicks = this.#age(list, key);
+    const here = this.#lastAtOrBefore(list, key);
+    if (here < 0) return { kind: "none", spots: [], ageTicks };
+    const last = list[here];
+    if (last.rtp === key && last.measured) return { kind: "exact", spots: [...last.spots.values()], ageTicks };
+    let from = here;
+    while (from >= 0 && !list[from].measured) from--;
+    let to = here + 1;
+    while (to < list.length && !list[to].measured) to++;
+    if (from >= 0 && to < list.length && ticksBetween(list[to].rtp, list[from].rtp) <= INTERPOLATE_TICKS) {
+      return { kind: "interpolated", spots: this.#between(list[from], list[to], key), ageTicks };
+    }
+    if (last.rtp === key) return { kind: "predicted", spots: [...last.spots.values()], ageTicks };
+    const next = list[here + 1];
+    if (next && ticksBetween(next.rtp, last.rtp) <= INTERPOLATE_TICKS) {
+      return { kind: "predicted", spots: this.#between(last, next, key), ageTicks };
+    }
+    if (ticksBetween(key, last.rtp) > EXTRAPOLATE_TICKS) return { kind: "none", spots: [], ageTicks };
+    return { kind: "extrapolated", spots: this.#beyond(list, here, key), ageTicks };
+  }
+
+  #lastAtOrBefore(list, key) {
+    let index = list.length - 1;
+    while (index >= 0 && ticksBetween(list[index].rtp, key) > 0) index--;
+    return index;
+  }
+
+  #between(a, b, key) {
+    return blend(a, b, ticksBetween(key, a.rtp) / ticksBetween(b.rtp, a.rtp));
+  }
+
+  #beyond(list, here, key) {
+    const last = list[here];
+    const before = list[here - 1];
+    const spots = [...last.spots.values()];
+    if (!before || ticksBetween(last.rtp, before.rtp) > INTERPOLATE_TICKS) return spots;
+    const moved = new Map(this.#between(before, last, key).map((spot) => [spot.id, spot]));
+    return spots.flatMap((spot) => moved.get(spot.id) ?? (before.spots.has(spot.id) ? [] : [spot]));
+  }
+
+  #age(list, key) {
+    for (let index = list.length - 1; index >= 0; index--) {
+      if (list[index].measured) return Math.max(0, ticksBetween(key, list[index].rtp));
+    }
+    return null;
+  }
+}
+
+/**
+ * Everything the server has told: connection log, products, pins, epochs, samples. Messages in, changes out.
+ *
+ * Nothing a server sends makes it throw: what is not understood is counted in `ignored`.
+ */
+export class OverlayModel {
+  stream = "";
+  log = "";
+  seq = -1;
+  live = false;
+  latencyMs = 0;
+  reason = "";
+  ignored = 0;
+  /** @type {[number, number][]} [epoch, offset], newest last */
+  epochs = [];
+  /** @type {Map<number, Card>} */
+  products = new Map();
+  /** @type {Set<number>} */
+  pinned = new Set();
+  /** @type {Set<number>} */
+  hidden = new Set();
+  history = new SampleHistory();
+
+  /** What to say in `hello` to carry on where the last connection stopped. */
+  get hello() {
+    const resume = this.log !== "" && this.seq >= 0 ? { resume: { log: this.log, seq: this.seq } } : {};
+    return { t: "hello", v: VERSION, ...resume };
+  }
+
+  /**
+   * @returns {{changed: Set<string>, gap: boolean, card: object|null, error: object|null}}
+   *   changed: of snapshot, positions, products, live, latency. gap: events were lost, reconnect with resume.
+   */
+  apply(message) {
+    const result = { changed: new Set(), gap: false, card: null, error: null };
+    if (!isObject(message)) return this.#ignore(result);
+    switch (message.t) {
+      case "snap": return this.#snapshot(message, result);
+      case "pos": return this.#positions(message, result);
+      case "evt": return this.#event(message, result);
+      case "card": return this.#card(message, result);
+      case "err":
+        result.error = { code: String(message.code ?? "").slice(0, 64), message: String(message.message ?? "").slice(0, 500) };
+        return result;
+      default: return this.#ignore(result);
+    }
+  }
+
+  /**
+   * The epoch and key of a frame on screen. Just after a publisher reconnected the screen still shows the previous
+   * connection's frames: the newest epoch wins unless only an older one has samples around this frame.
+   *
+   * @returns {{epoch: number, key: number}|null}
+   */
+  locate(rtp) {
+    for (let index = this.epochs.length - 1; index >= 0; index--) {
+      const [epoch, offset] = this.epochs[index];
+      const key = frameKey(rtp, offset);
+      if (this.history.covers(epoch, key)) return { epoch, key };
+    }
+    const newest = this.epochs.at(-1);
+    return newest ? { epoch: newest[0], key: frameKey(rtp, newest[1]) } : null;
+  }
+
+  /** Drops what may not be shown (hidden, unknown, over the density limit), most important first. */
+  select(/** @type {Spot[]} */ spots, density) {
+    if (!this.live || density === "off") return [];
+    const shown = spots
+      .filter((spot) => spot.pid !== 0 && spot.state !== "unsure" && !this.hidden.has(spot.pid))
+      .map((spot) => ({ ...spot, pinned: spot.pinned || this.pinned.has(spot.pid) }))
+      .filter((spot) => density !== "pinned" || spot.pinned);
+    const area = (spot) => (spot.x1 - spot.x0) * (spot.y1 - spot.y0);
+    shown.sort((a, b) => b.pinned - a.pinned || (a.state > b.state) - (a.state < b.state) || area(b) - area(a) || a.id - b.id);
+    return shown.slice(0, density === "few" ? 3 : 24);
+  }
+
+  #ignore(result) {
+    this.ignored++;
+    return result;
+  }
+
+  #snapshot(message, result) {
+    if (typeof message.log !== "string" || !Number.isInteger(message.seq)) return this.#ignore(result);
+    const resumed = message.recovered === true && message.log === this.log && this.seq >= 0;
+    if (message.log !== this.log) this.history.clear();
+    this.log = message.log;
+    if (!resumed) this.seq = message.seq; // otherwise the missed events follow our own seq
+    this.stream = typeof message.stream === "string" ? message.stream : "";
+    this.live = message.live === true;
+    this.reason = "";
+    this.#setLatency(message.latency_ms);
+    this.epochs = [];
+    for (const pair of Array.isArray(message.epochs) ? message.epochs.slice(-KEEP_EPOCHS) : []) {
+      if (Array.isArray(pair)) this.#addEpoch(pair[0], pair[1]);
+    }
+    this.#setProducts(message.products ?? []);
+    this.pinned = new Set((Array.isArray(message.pinned) ? message.pinned : []).filter(isPid));
+    this.hidden = new Set((Array.isArray(message.hidden) ? message.hidden : []).filter(isPid));
+    if (isObject(message.pos)) this.#positions(message.pos, result);
+    for (const name of ["snapshot", "products", "live", "latency"]) result.changed.add(name);
+    return result;
+  }
+
+  #positions(message, result) {
+    if (!Array.isArray(message.s)) return this.#ignore(result);
+    for (const raw of message.s.slice(0, 16)) {
+      const sample = parseSample(raw);
+      if (sample) this.history.add(sample);
+      else this.ignored++;
+    }
+    result.changed.add("positions");
+    return result;
+  }
+
+  #event(message, result) {
+    if (!Number.isInteger(message.seq) || !isObject(message.ev)) return this.#ignore(result);
+    if (message.seq <= this.seq) return result; // seen before
+    if (message.seq !== this.seq + 1) {
+      result.gap = true;
+      return result;
+    }
+    this.seq = message.seq;
+    const event = message.ev;
+    switch (event.k) {
+      case "products": this.#setProducts(event.products); break;
+      case "pin": this.#toggle(this.pinned, event); break;
+      case "hide": this.#toggle(this.hidden, event); break;
+      case "availability": this.#availability(event); break;
+      case "live":
+        if (!this.#addEpoch(event.epoch, event.offset)) return this.#ignore(result);
+        this.live = true;
+        this.reason = "";
+        this.#setLatency(event.latency_ms);
+        result.changed.add("live").add("latency");
+        return result;
+      case "latency":
+        this.#setLatency(event.latency_ms);
+        result.changed.add("latency");
+        return result;
+      case "ended":
+        this.live = false;
+        this.reason = typeof event.reason === "string" ? event.reason.slice(0, 200) : "";
+        result.changed.add("live");
+        return result;
+      default: return this.#ignore(result);
+    }
+    result.changed.add("products");
+    return result;
+  }
+
+  #card(message, result) {
+    if (typeof message.id !== "string") return this.#ignore(result);
+    result.card = {
+      id: message.id, hit: message.hit === true, state: MATCH.includes(message.state) ? message.state : "unsure",
+      card: parseCard(message.card), reason: typeof message.reason === "string" ? message.reason.slice(0, 200) : "",
+    };
+    return result;
+  }
+
+  #setProducts(list) {
+    if (!Array.isArray(list)) {
+      this.ignored++;
+      return;
+    }
+    const cards = list.slice(0, MAX_PRODUCTS).map(parseCard);
+    this.ignored += cards.filter((card) => card === null).length;
+    this.products = new Map(cards.filter((card) => card !== null).map((card) => [card.pid, card]));
+  }
+
+  #toggle(set, event) {
+    if (!isPid(event.pid)) this.ignored++;
+    else if (event.on === true) set.add(event.pid);
+    else set.delete(event.pid);
+  }
+
+  #availability(event) {
+    const card = this.products.get(event.pid);
+    if (!card || typeof event.availability !== "string") return;
+    const price = typeof event.price === "string" && event.price !== "" ? event.price.slice(0, 40) : card.price;
+    this.products.set(card.pid, { ...card, availability: event.availability.slice(0, 20), price });
+  }
+
+  #addEpoch(epoch, offset) {
+    if (!isU32(epoch) || !isU32(offset)) return false;
+    this.epochs = [...this.epochs.filter(([known]) => known !== epoch), [epoch, offset]]
+      .sort((a, b) => a[0] - b[0]).slice(-KEEP_EPOCHS);
+    return true;
+  }
+
+  #setLatency(value) {
+    if (Number.isFinite(value)) this.latencyMs = clamp(value, 0, 4000);
+  }
+}
+
+/** Full jitter between 0.5 s and a cap that doubles up to 8 s (attempt 0 is the first retry). */
+export function backoffMs(attempt, random) {
+  return 500 + random * (Math.min(8000, 1000 * 2 ** clamp(attempt, 0, 16)) - 500);
+}
+
+/**
+ * What to do when the overlay's connection closed, by the close codes of docs/wire-protocol.md.
+ *
+ * @param {number} code close code
+ * @param {number} attempt retries since the last snapshot
+ * @param {number} random 0..1
+ * @returns {{state: "reconnecting"|"missing"|"refused", delayMs: number|null, reason: string}} null: do not retry
+ */
+export function closePlan(code, attempt, random) {
+  switch (code) {
+    case 4400: return { state: "refused", delayMs: null, reason: "The server does not understand this page. Reload it to get the current one." };
+    case 4401: return { state: "refused", delayMs: null, reason: "This link does not open the show. Ask the host for a new one." };
+    case 4404: return { state: "missing", delayMs: 5000 + random * 10_000, reason: "There is no such show yet." };
+    case 4429: return { state: "reconnecting", delayMs: 5000 + random * 1000, reason: "Too many messages; waiting a moment." };
+    case 1001: return { state: "reconnecting", delayMs: 1000 + random * 9000, reason: "The server is restarting." };
+    default: return { state: "reconnecting", delayMs: backoffMs(attempt, random), reason: "The connection was lost." };
+  }
+}
+
+/** q-quantile of an unsorted list by nearest rank; 0 for none. */
+export function quantile(values, q) {
+  if (values.length === 0) return 0;
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[clamp(Math.ceil(q * sorted.length) - 1, 0, sorted.length - 1)];
+}
+
+/** Counts painted frames by how their boxes came about; `take` empties it into a `report` message. */
+export class PaintStats {
+  total = { frames: 0, exact: 0, interpolated: 0, predicted: 0, extrapolated: 0, none: 0 };
+  #frames = 0;
+  #withBox = 0;
+  #ages = [];
+
+  add(/** @type {DrawKind} */ kind, /** @type {number|null} */ ageTicks) {
+    this.total.frames++;
+    this.total[kind]++;
+    this.#frames++;
+    if (kind === "exact" || kind === "interpolated") this.#withBox++;
+    if (ageTicks !== null && this.#ages.length < 1000) this.#ages.push(ageTicks / TICKS_PER_MS);
+  }
+
+  take(elapsedMs) {
+    const age = (q) => Math.round(clamp(quantile(this.#ages, q), 0, 600_000) * 10) / 10;
+    const fps = elapsedMs > 0 ? clamp(Math.round((this.#frames * 10_000) / elapsedMs) / 10, 0, 1000) : 0;
+    const report = { t: "report", frames: this.#frames, with_box: this.#withBox, age_ms: [age(0.5), age(0.95)], fps };
+    this.#frames = 0;
+    this.#withBox = 0;
+    this.#ages = [];
+    return report;
+  }
+}
+
+/** Names new products for a polite live region: at most every 5 s, each again only after a minute out of the picture. */
+export class Announcer {
+  #lastSaidMs = -Infinity;
+  #lastInPicture = new Map();
+  #waiting = new Map();
+
+  /** @returns {string} "" when there is nothing to say now */
+  update(nowMs, /** @type {Map<number, string>} */ titles) {
+    for (const [pid, title] of titles) {
+      if (nowMs - (this.#lastInPicture.get(pid) ?? -Infinity) > 60_000) this.#waiting.set(pid, title);
+      this.#lastInPicture.set(pid, nowMs);
+    }
+    if (this.#waiting.size === 0 || nowMs - this.#lastSaidMs < 5000) return "";
+    this.#lastSaidMs = nowMs;
+    const names = [...this.#waiting.values()];
+    this.#waiting.clear();
+    const more = names.length > 4 ? ` and ${names.length - 4} more` : "";
+    return `In the picture: ${names.slice(0, 4).join(", ")}${more}`;
+  }
+}
+
+/** GA4 `view_promotion`: a product counts once it was at least half visible for one second on end. */
+export class Impressions {
+  #since = new Map();
+  #counted = new Set();
+
+  /** @returns {number[]} product numbers that count from now on */
+  update(nowMs, /** @type {Iterable<number>} */ halfVisiblePids) {
+    const visible = new Set(halfVisiblePids);
+    for (const pid of this.#since.keys()) if (!visible.has(pid)) this.#since.delete(pid);
+    const fresh = [];
+    for (const pid of visible) {
+      if (!this.#since.has(pid)) this.#since.set(pid, nowMs);
+      if (nowMs - this.#since.get(pid) >= 1000 && !this.#counted.has(pid)) {
+        this.#counted.add(pid);
+        fresh.push(pid);
+      }
+    }
+    return fresh.slice(0, 32);
+  }
+}
+
+/**
+ * Where the visible picture lies in the video element's box, for each `object-fit`.
+ *
+ * @returns {{x: number, y: number, width: number, height: number}} CSS pixels; may exceed the box with "cover"
+ */
+export function pictureRect(fit, boxWidth, boxHeight, videoWidth, videoHeight) {
+  if (!(videoWidth > 0 && videoHeight > 0) || fit === "fill") return { x: 0, y: 0, width: boxWidth, height: boxHeight };
+  const byWidth = boxWidth / videoWidth;
+  const byHeight = boxHeight / videoHeight;
+  const contain = Math.min(byWidth, byHeight);
+  const scale = { cover: Math.max(byWidth, byHeight), none: 1, "scale-down": Math.min(1, contain) }[fit] ?? contain;
+  const width = videoWidth * scale;
+  const height = videoHeight * scale;
+  return { x: (boxWidth - width) / 2, y: (boxHeight - height) / 2, width, height };
+}
+
+/** Size of the canvas: what is displayed, in device pixels, but never more than the video has or 1280 x 720 in all. */
+export function canvasSize(rect, videoWidth, videoHeight, pixelRatio) {
+  const wanted = Math.min(pixelRatio, 2) * rect.width;
+  const budget = Math.sqrt((1280 * 720) / (videoWidth * videoHeight)) * videoWidth;
+  const width = Math.max(2, Math.round(Math.min(wanted, budget, videoWidth)));
+  return { width, height: Math.max(2, Math.round((width * videoHeight) / videoWidth)) };
+}
+
+/**
+ * Chooses where labels go so that they do not cover each other or another pin: below, above, right or left of the pin,
+ * else hidden. The side of last time is tried first, so labels do not hop.
+ *
+ * @param {{id: number, x: number, y: number, width: number, height: number, side: string}[]} items most important first;
+ *   x, y: pin in CSS pixels; width, height: of the label
+ * @returns {Map<number, string>} side by id: "below" | "above" | "right" | "left" | "none"
+ */
+export function placeLabels(items, stageWidth, stageHeight) {
+  const gap = 16;
+  const taken = items.map((item) => ({ id: item.id, x0: item.x - 12, y0: item.y - 12, x1: item.x + 12, y1: item.y + 12 }));
+  const sides = new Map();
+  for (const item of items) {
+    const { x, y, width: w, height: h } = item;
+    const boxes = {
+      below: { x0: x - w / 2, y0: y + gap }, above: { x0: x - w / 2, y0: y - gap - h },
+      right: { x0: x + gap, y0: y - h / 2 }, left: { x0: x - gap - w, y0: y - h / 2 },
+    };
+    const order = [item.side, "below", "above", "right", "left"].filter((side) => side in boxes);
+    const side = order.find((name) => {
+      const box = { ...boxes[name], x1: boxes[name].x0 + w, y1: boxes[name].y0 + h };
+      if (box.x0 < 2 || box.y0 < 2 || box.x1 > stageWidth - 2 || box.y1 > stageHeight - 2) return false;
+      if (taken.some((o) => o.id !== item.id && o.x0 < box.x1 && o.x1 > box.x0 && o.y0 < box.y1 && o.y1 > box.y0)) return false;
+      taken.push({ ...box, id: -1 });
+      return true;
+    });
+    sides.set(item.id, side ?? "none");
+  }
+  return sides;
+}
+
+// ---- 2. element ------------------------------------------------------------------------------------------------------
+
+const STYLE = `
+:host { display: block; position: absolute; inset: 0; pointer-events: none;
+  --ink: var(--vitrine-ink, #15171b); --accent: var(--vitrine-accent, #f2c879);
+  font: 500 13px/1.25 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
+:host([hidden]) { display: none; }
+:host(.wraps) { position: relative; inset: auto; pointer-events: auto; }
+::slotted(video) { display: block; width: 100%; }
+.stage { position: absolute; left: 0; top: 0; width: 0; height: 0; contain: strict; pointer-events: none; }
+canvas { position: absolute; inset: 0; width: 100%; height: 100%; display: block; }
+canvas.off { display: none; }
+.spot { all: unset; position: absolute; left: -22px; top: -22px; width: 44px; height: 44px; cursor: pointer;
+  pointer-events: auto; touch-action: manipulation; -webkit-tap-highlight-color: transparent; will-change: transform;
+  contain: layout style; user-select: none; -webkit-user-select: none; }
+.area { position: absolute; left: 12px; top: 12px; width: 20px; height: 20px; }
+.pin { position: absolute; left: 12px; top: 12px; width: 20px; height: 20px; border-radius: 50%; box-sizing: border-box;
+  background: #fff; border: 6px solid rgb(21 23 27 / .62); background-clip: padding-box;
+  box-shadow: 0 0 0 1.5px rgb(255 255 255 / .92), 0 1px 6px rgb(0 0 0 / .5); }
+.spot.similar .pin { background: transparent; border: 3px solid rgb(21 23 27 / .5); }
+.spot.pinned .pin { background: var(--accent); background-clip: padding-box;
+  box-shadow: 0 0 0 2px var(--accent), 0 1px 8px rgb(0 0 0 / .55); }
+.chip { position: absolute; left: 22px; top: 22px; display: flex; gap: 1px 7px; align-items: baseline; padding: 5px 11px;
+  max-width: 320px; box-sizing: border-box; white-space: nowrap; border-radius: 999px; color: #fff;
+  background: rgb(21 23 27 / .86); box-shadow: 0 1px 5px rgb(0 0 0 / .35); opacity: 0; transition: opacity .16s; }
+.spot[data-side="below"] .chip { opacity: 1; transform: translate(-50%, 16px); }
+.spot[data-side="above"] .chip { opacity: 1; transform: translate(-50%, calc(-100% - 16px)); }
+.spot[data-side="right"] .chip { opacity: 1; transform: translate(16px, -50%); }
+.spot[data-side="left"] .chip { opacity: 1; transform: translate(calc(-100% - 16px), -50%); }
+.spot.raised { z-index: 100 !important; }
+.spot.raised[data-side="none"] .chip { opacity: 1; transform: translate(-50%, 16px); }
+.title { overflow: hidden; text-overflow: ellipsis; }
+.kind, .price { flex: none; } .kind { opacity: .82; font-weight: 400; }
+.price { font-variant-numeric: tabular-nums; color: var(--accent); font-weight: 600; }
+.ad { flex: none; font-size: 11px; font-weight: 600; border: 1px solid rgb(255 255 255 / .55); border-radius: 4px; padding: 0 4px; }
+.spot.pinned .chip { background: var(--accent); color: var(--ink); }
+.spot.pinned .price { color: inherit; } .spot.pinned .ad { border-color: currentColor; }
+.spot:focus-visible .pin { outline: 3px solid #fff; outline-offset: 4px; }
+.spot:focus-visible .chip { outline: 2px solid #fff; outline-offset: 2px; }
+.stage.compact { font-size: 12px; line-height: 1.2; }
+.stage.compact .chip { max-width: 168px; padding: 4px 9px; border-radius: 10px; flex-wrap: wrap; }
+.stage.compact .title { max-width: 100%; } .stage.compact .ad + .title { max-width: calc(100% - 50px); }
+.stage.compact .kind + .title { flex-basis: 100%; }
+.status { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+@media (prefers-reduced-motion: reduce) { .chip { transition: none; } }
+@media (forced-colors: active) { .chip { border: 1px solid; } .pin { border-color: CanvasText; } }
+`;
+
+/** The socket: opens, says hello, retries by `closePlan`. */
+class Connection {
+  #url = "";
+  #socket = null;
+  #timer = 0;
+  #attempt = 0;
+  #ended = true;
+  #hooks;
+
+  /** @param {{hello: () => object, message: (text: string) => void, state: (state: string, reason: string) => void}} hooks */
+  constructor(hooks) {
+    this.#hooks = hooks;
+  }
+
+  open(url) {
+    this.close();
+    this.#url = url;
+    this.#ended = false;
+    this.#attempt = 0;
+    this.#hooks.state("connecting", "");
+    this.#connect();
+  }
+
+  close() {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket) socket.close(1000);
+  }
+
+  /** A snapshot came: the next loss starts counting from zero. */
+  settled() {
+    this.#attempt = 0;
+    clearTimeout(this.#timer);
+  }
+
+  /** Events were lost: connect again and resume. */
+  restart() {
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket) socket.close(1000);
+    this.#lost(0);
+  }
+
+  /** The network came back: do not wait for the timer. */
+  hurry() {
+    if (this.#ended || this.#socket) return;
+    clearTimeout(this.#timer);
+    this.#connect();
+  }
+
+  send(message) {
+    if (this.#socket?.readyState !== 1) return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  #connect() {
+    let socket;
+    try {
+      socket = new WebSocket(this.#url);
+    } catch (error) {
+      this.#hooks.state("refused", `The overlay address cannot be used: ${error.message}`);
+      return;
+    }
+    this.#socket = socket;
+    this.#timer = setTimeout(() => this.restart(), 10_000); // no snapshot in time
+    socket.onopen = () => socket === this.#socket && socket.send(JSON.stringify(this.#hooks.hello()));
+    socket.onmessage = (event) => socket === this.#socket && this.#hooks.message(event.data);
+    socket.onclose = (event) => {
+      if (socket !== this.#socket) return;
+      this.#socket = null;
+      this.#lost(event.code);
+    };
+  }
+
+  #lost(code) {
+    clearTimeout(this.#timer);
+    if (this.#ended) return;
+    const plan = closePlan(code, this.#attempt++, Math.random());
+    this.#hooks.state(plan.state, plan.reason);
+    if (plan.delayMs === null) this.#ended = true;
+    else this.#timer = setTimeout(() => this.#connect(), plan.delayMs);
+  }
+}
+
+/** One hotspot's button. Moved by transform only; its look is rewritten only when the product changes. */
+class SpotView {
+  /** @type {Spot} */
+  spot;
+  /** Where and when it was last in the picture. */
+  seen = { epoch: 0, rtp: 0, x: 0.5, y: 0.5 };
+  button = document.createElement("button");
+  pressed = null;
+  label = { width: 0, height: 0, side: "below" };
+  #area = document.createElement("span");
+  #chip = document.createElement("span");
+  #look = "";
+  #place = "";
+  #size = "";
+  #rank = "";
+
+  constructor(spot) {
+    this.spot = spot;
+    this.button.type = "button";
+    this.button.part = "spot";
+    const pin = document.createElement("span");
+    pin.className = "pin";
+    pin.part = "pin";
+    this.#area.className = "area";
+    this.#chip.className = "chip";
+    this.#chip.part = "chip";
+    this.button.append(this.#area, pin, this.#chip);
+  }
+
+  /** Stays where it is, and stays at all, while somebody is busy with it. */
+  get frozen() {
+    return this.button.matches(":focus-visible");
+  }
+
+  get held() {
+    return this.pressed !== null || this.frozen;
+  }
+
+  get raised() {
+    return this.button.classList.contains("raised");
+  }
+
+  move(spot, width, height, rank) {
+    this.spot = spot;
+    if (this.frozen) return;
+    const ratio = window.devicePixelRatio || 1;
+    const snap = (value) => Math.round(value * ratio) / ratio;
+    const x = snap(((spot.x0 + spot.x1) / 2) * width);
+    const y = snap(((spot.y0 + spot.y1) / 2) * height);
+    const place = `translate(${x}px,${y}px)`;
+    if (place !== this.#place) this.button.style.transform = this.#place = place;
+    const grow = (share, whole) => Math.max(2.2, Math.round((share * whole) / 5) / 4); // 20 px base, at least 44 px
+    const size = `scale(${grow(spot.x1 - spot.x0, width)},${grow(spot.y1 - spot.y0, height)})`;
+    if (size !== this.#size) this.#area.style.transform = this.#size = size;
+    if (rank !== this.#rank) this.button.style.zIndex = this.#rank = rank;
+  }
+
+  dress(/** @type {Card|undefined} */ card, compact) {
+    const { state, pinned } = this.spot;
+    const title = card?.title || card?.id || "Product";
+    const soldOut = card?.availability === "out_of_stock";
+    const price = soldOut ? "Sold out" : card?.sale_price || card?.price || "";
+    const look = JSON.stringify([state, pinned, title, price, card?.label, card?.third_party, compact]);
+    if (look === this.#look) return;
+    this.#look = look;
+    this.button.className = `spot ${state}${pinned ? " pinned" : ""}${this.raised ? " raised" : ""}`;
+    const paid = card?.label ? "Paid" : card?.third_party ? "Partner" : "";
+    const parts = state === "similar" ? [["kind", "Similar:"], ["title", title]] : [["title", title], ["price", price]];
+    if (paid) parts.unshift(["ad", paid]);
+    this.#chip.replaceChildren(...parts.filter(([, text]) => text).map(([name, text]) => {
+      const span = document.createElement("span");
+      span.className = name;
+      span.textContent = text;
+      return span;
+    }));
+    const words = [state === "similar" ? `Similar: ${title}` : title, price, card?.label, pinned ? "shown by the host now" : ""];
+    this.button.setAttribute("aria-label", words.filter(Boolean).join(", "));
+    this.label.width = 0; // to be measured again
+  }
+
+  measure() {
+    if (this.label.width === 0) {
+      this.label.width = this.#chip.offsetWidth;
+      this.label.height = this.#chip.offsetHeight;
+    }
+  }
+
+  setSide(side) {
+    if (side !== "none") this.label.side = side;
+    if (this.button.dataset.side !== side) this.button.dataset.side = side;
+  }
+}
+
+/** The canvas over the video, and the picture's place. */
+class Surface {
+  rect = { x: 0, y: 0, width: 0, height: 0 };
+  canvas = document.createElement("canvas");
+  #context = null;
+  #stage;
+
+  constructor(stage) {
+    this.#stage = stage;
+    this.canvas.setAttribute("aria-hidden", "true");
+    // Not `desynchronized`: that would take the canvas out of the commit that moves the buttons.
+    this.#context = this.canvas.getContext("2d", { alpha: false });
+  }
+
+  get usable() {
+    return this.#context !== null;
+  }
+
+  set visible(on) {
+    this.canvas.classList.toggle("off", !on);
+  }
+
+  /** Follows the video's place and size. Reads layout: not for every frame. */
+  fit(host, video) {
+    const outer = host.getBoundingClientRect();
+    const box = video.getBoundingClientRect();
+    const style = getComputedStyle(video);
+    const inner = pictureRect(style.objectFit, box.width, box.height, video.videoWidth, video.videoHeight);
+    const rect = {
+      x: Math.round(box.left - outer.left + inner.x), y: Math.round(box.top - outer.top + inner.y),
+      width: Math.round(inner.width), height: Math.round(inner.height),
+    };
+    const old = this.rect;
+    if (rect.x !== old.x || rect.y !== old.y || rect.width !== old.width || rect.height !== old.height) {
+      this.rect = rect;
+      Object.assign(this.#stage.style, {
+        transform: `translate(${rect.x}px,${rect.y}px)`, width: `${rect.width}px`, height: `${rect.height}px`,
+      });
+      this.#stage.classList.toggle("compact", rect.width < 560);
+    }
+    if (video.videoWidth > 0 && video.videoHeight > 0 && rect.width > 0) {
+      const size = canvasSize(rect, video.videoWidth, video.videoHeight, window.devicePixelRatio || 1);
+      if (this.canvas.width !== size.width) this.canvas.width = size.width;
+      if (this.canvas.height !== size.height) this.canvas.height = size.height;
+    }
+  }
+
+  drawPicture(video) {
+    this.#context.drawImage(video, 0, 0, this.canvas.width, this.canvas.height);
+  }
+
+  /** Corner brackets around a box, in the picture itself. */
+  drawBrackets(/** @type {Spot} */ spot, color) {
+    const context = this.#context;
+    const scale = this.canvas.width / Math.max(1, this.rect.width);
+    const x0 = spot.x0 * this.canvas.width;
+    const y0 = spot.y0 * this.canvas.height;
+    const x1 = spot.x1 * this.canvas.width;
+    const y1 = spot.y1 * this.canvas.height;
+    const arm = Math.min(18 * scale, (x1 - x0) / 3, (y1 - y0) / 3);
+    context.beginPath();
+    for (const [x, y, dx, dy] of [[x0, y0, arm, arm], [x1, y0, -arm, arm], [x1, y1, -arm, -arm], [x0, y1, arm, -arm]]) {
+      context.moveTo(x + dx, y);
+      context.lineTo(x, y);
+      context.lineTo(x, y + dy);
+    }
+    context.lineJoin = context.lineCap = "round";
+    for (const [style, width] of [["rgb(0 0 0 / .45)", 4], [color, 2]]) {
+      context.strokeStyle = style;
+      context.lineWidth = width * scale;
+      context.stroke();
+    }
+  }
+}
+
+const Base = globalThis.HTMLElement ?? class {};
+
+/** `<vitrine-overlay>`: see the head of this file. */
+export class VitrineOverlay extends Base {
+  static observedAttributes = ["for", "src", "token", "density", "surface"];
+  static #sheet = null;
+
+  #model = new OverlayModel();
+  #stats = new PaintStats();
+  #announcer = new Announcer();
+  #impressions = new Impressions();
+  #connection;
+  #state = "idle";
+  #reason = "";
+  #clock = "none";
+  #errors = [];
+  #connects = 0;
+  #stage;
+  #group;
+  #status;
+  #surface;
+  #video = null;
+  #given = null; // set through the property, wins over the attribute
+  #frame = 0;
+  #animation = 0;
+  #tick = 0;
+  #lastReportMs = 0;
+  /** @type {Map<number, SpotView>} */
+  #views = new Map();
+  #shown = { epoch: 0, rtp: 0, frame: 0, kind: "none", spots: [] };
+  #taps = new Map();
+  #lastTapMs = -Infinity;
+  #visible = "";
+  #resizes = null;
+  #listeners = null;
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: "open" });
+    if (!VitrineOverlay.#sheet) {
+      VitrineOverlay.#sheet = new CSSStyleSheet();
+      VitrineOverlay.#sheet.replaceSync(STYLE);
+    }
+    root.adoptedStyleSheets = [VitrineOverlay.#sheet];
+    this.#stage = document.createElement("div");
+    this.#stage.className = "stage";
+    this.#stage.part = "stage";
+    this.#group = document.createElement("div");
+    this.#group.setAttribute("role", "group");
+    this.#group.setAttribute("aria-label", "Products in the picture");
+    this.#status = document.createElement("div");
+    this.#status.className = "status";
+    this.#status.setAttribute("role", "status");
+    this.#surface = new Surface(this.#stage);
+    this.#stage.append(this.#surface.canvas, this.#group);
+    const slot = document.createElement("slot");
+    slot.addEventListener("slotchange", () => this.#bindVideo());
+    root.append(slot, this.#stage, this.#status);
+    this.#connection = new Connection({
+      hello: () => this.#model.hello,
+      message: (text) => this.#receive(text),
+      state: (state, reason) => this.#setState(state, reason),
+    });
+  }
+
+  // -- what an embedding page sees
+
+  /** One of STATES. */
+  get state() { return this.#state; }
+  /** How long the video is to be held back (`RTCRtpReceiver.jitterBufferTarget`), milliseconds. */
+  get latencyMs() { return this.#model.latencyMs; }
+  /** @returns {(Card & {pinned: boolean, hidden: boolean})[]} pinned first, then in the server's order */
+  get products() {
+    const { products, pinned, hidden } = this.#model;
+    const cards = [...products.values()].map((card) => ({ ...card, pinned: pinned.has(card.pid), hidden: hidden.has(card.pid) }));
+    return cards.sort((a, b) => b.pinned - a.pinned);
+  }
+  /** Product numbers with a hotspot in the picture now. */
+  get visiblePids() { return [...new Set(this.#shown.spots.map((spot) => spot.pid))]; }
+  /** What the newest painted frame carries: epoch, rtp (publisher's clock), frame (as received), kind, spots. */
+  get shown() { return this.#shown; }
+  get density() { return this.getAttribute("density") ?? "all"; }
+  set density(value) { this.setAttribute("density", value); }
+  get video() { return this.#video; }
+  set video(element) { this.#given = element; this.#bindVideo(); }
+  /** Everything one wants to know when something looks wrong. */
+  get diagnostics() {
+    const { live, latencyMs, log, seq, epochs, history, ignored } = this.#model;
+    return {
+      version: VERSION, state: this.#state, reason: this.#reason, clock: this.#clock, surface: this.#usesCanvas ? "canvas" : "video",
+      picture: { ...this.#surface.rect }, canvas: [this.#surface.canvas.width, this.#surface.canvas.height],
+      live, latencyMs, log, seq, epochs: epochs.map((pair) => [...pair]), samples: history.size, ignored,
+      connects: this.#connects, errors: [...this.#errors], painted: { ...this.#stats.total }, shown: this.#shown,
+    };
+  }
+
+  /** Asks for a product's card as if its entry in the product list was tapped. @returns {string} the tap's id */
+  openProduct(pid) {
+    const { epoch, rtp } = this.#shown;
+    return this.#sendTap({ x: 0.5, y: 0.5, epoch, rtp, pid }, null, pid);
+  }
+
+  // -- life
+
+  connectedCallback() {
+    const stop = new AbortController();
+    this.#listeners = stop;
+    const on = (target, name, handler) => target.addEventListener(name, handler, { signal: stop.signal });
+    on(window, "pagehide", () => this.#connection.close());
+    on(window, "pageshow", (event) => event.persisted && this.#open());
+    on(window, "online", () => this.#connection.hurry());
+    on(document, "DOMContentLoaded", () => this.#bindVideo());
+    this.#resizes = new ResizeObserver(() => this.#layout());
+    this.#resizes.observe(this);
+    this.#tick = setInterval(() => this.#everyQuarterSecond(), 250);
+    this.#bindVideo();
+    this.#open();
+  }
+
+  disconnectedCallback() {
+    this.#listeners?.abort();
+    this.#resizes?.disconnect();
+    clearInterval(this.#tick);
+    this.#connection.close();
+    this.#unbindVideo();
+    this.#state = "idle";
+  }
+
+  attributeChangedCallback(name, before, after) {
+    if (!this.isConnected || before === after) return;
+    if (name === "src" || name === "token") this.#open();
+    else if (name === "for") this.#bindVideo();
+    else this.#repaint();
+  }
+
+  #open() {
+    const src = this.getAttribute("src");
+    if (!src) return;
+    let url;
+    try {
+      url = new URL(src, document.baseURI);
+    } catch {
+      return this.#setState("refused", `"${src}" is not an address.`);
+    }
+    url.protocol = { "http:": "ws:", "https:": "wss:" }[url.protocol] ?? url.protocol;
+    const token = this.getAttribute("token");
+    if (token) url.searchParams.set("token", token);
+    this.#connection.open(url.href);
+  }
+
+  #bindVideo() {
+    const wrapped = this.querySelector("video");
+    this.classList.toggle("wraps", wrapped !== null);
+    const id = this.getAttribute("for");
+    const found = this.#given ?? wrapped ?? (id ? this.getRootNode().getElementById?.(id) : null);
+    if (found === this.#video) return;
+    this.#unbindVideo();
+    if (!found || typeof found.play !== "function") return;
+    this.#video = found;
+    this.#resizes?.observe(found);
+    found.addEventListener("resize", this.#layout);
+    this.#layout();
+    this.#arm();
+  }
+
+  #unbindVideo() {
+    const video = this.#video;
+    this.#video = null;
+    cancelAnimationFrame(this.#animation);
+    if (!video) return;
+    video.cancelVideoFrameCallback?.(this.#frame);
+    video.removeEventListener("resize", this.#layout);
+    this.#resizes?.unobserve(video);
+  }
+
+  #layout = () => {
+    if (this.#video) this.#surface.fit(this, this.#video);
+  };
+
+  // -- frames
+
+  get #usesCanvas() {
+    return this.#surface.usable && this.getAttribute("surface") !== "video";
+  }
+
+  #arm() {
+    const video = this.#video;
+    if (!video) return;
+    if (video.requestVideoFrameCallback) {
+      this.#frame = video.requestVideoFrameCallback((now, metadata) => {
+        this.#arm();
+        this.#paint(metadata);
+      });
+    } else {
+      this.#animation = requestAnimationFrame(() => {
+        this.#arm();
+        if (video.readyState >= 2) this.#paint({ mediaTime: video.currentTime });
+      });
+    }
+  }
+
+  /** Which sample belongs to the frame on screen, by the best clock this player offers. */
+  #drawing(metadata) {
+    const model = this.#model;
+    if (Number.isInteger(metadata.rtpTimestamp)) {
+      this.#clock = "rtp";
+      const frame = metadata.rtpTimestamp >>> 0;
+      const place = model.locate(frame);
+      if (!place) return { frame, epoch: 0, rtp: 0, kind: "none", spots: [], ageTicks: null };
+      return { frame, epoch: place.epoch, rtp: place.key, ...model.history.draw(place.epoch, place.key) };
+    }
+    if (this.#video.srcObject) { // live, but the browser does not name the frame: the newest sample, not frame-exact
+      this.#clock = "arrival";
+      const epoch = model.epochs.at(-1)?.[0] ?? 0;
+      const sample = model.history.newest(epoch);
+      const spots = sample ? [...sample.spots.values()] : [];
+      return { frame: 0, epoch, rtp: sample?.rtp ?? 0, kind: sample ? "predicted" : "none", spots, ageTicks: null };
+    }
+    this.#clock = this.#video.requestVideoFrameCallback ? "media" : "media, without requestVideoFrameCallback";
+    const frame = Math.round(metadata.mediaTime * 90_000) >>> 0;
+    const place = model.locate(frame) ?? { epoch: 0, key: frame };
+    return { frame, epoch: place.epoch, rtp: place.key, ...model.history.draw(place.epoch, place.key) };
+  }
+
+  #paint(metadata) {
+    const drawing = this.#drawing(metadata);
+    if (this.#model.live) this.#stats.add(drawing.kind, drawing.ageTicks);
+    const spots = this.#model.select(drawing.spots, this.density);
+    const { frame, epoch, rtp, kind } = drawing;
+    this.#shown = { frame, epoch, rtp, kind, spots };
+    this.#render();
+  }
+
+  /** Picture, brackets and buttons, in one go. */
+  #render() {
+    const canvas = this.#usesCanvas && this.density !== "off" && this.#video?.readyState >= 2;
+    this.#surface.visible = canvas;
+    if (canvas) this.#surface.drawPicture(this.#video);
+    this.#moveSpots();
+    if (!canvas) return;
+    for (const view of this.#views.values()) {
+      const inPicture = this.#shown.spots.some((spot) => spot.id === view.spot.id);
+      if (inPicture && (view.raised || view.spot.pinned)) {
+        this.#surface.drawBrackets(view.spot, view.spot.pinned ? "#f2c879" : "#fff");
+      }
+    }
+  }
+
+  /** Draws the frame on screen again after a setting or the list changed. */
+  #repaint() {
+    const { epoch, rtp, frame } = this.#shown;
+    const drawing = this.#model.history.draw(epoch, rtp);
+    this.#shown = { frame, epoch, rtp, kind: drawing.kind, spots: this.#model.select(drawing.spots, this.density) };
+    this.#render();
+  }
+
+  #moveSpots() {
+    const { epoch, rtp, spots } = this.#shown;
+    const { width, height } = this.#surface.rect;
+    const now = new Set(spots.map((spot) => spot.id));
+    for (const [id, view] of this.#views) {
+      if (now.has(id) || view.held) continue;
+      view.button.remove();
+      this.#views.delete(id);
+    }
+    const byArea = [...spots].sort((a, b) => (b.x1 - b.x0) * (b.y1 - b.y0) - (a.x1 - a.x0) * (a.y1 - a.y0));
+    byArea.forEach((spot, rank) => {
+      const view = this.#views.get(spot.id) ?? this.#addView(spot);
+      view.seen = { epoch, rtp, x: (spot.x0 + spot.x1) / 2, y: (spot.y0 + spot.y1) / 2 };
+      view.move(spot, width, height, String(rank + 1));
+      view.dress(this.#model.products.get(spot.pid), width < 560);
+    });
+  }
+
+  // -- hotspots and taps
+
+  #addView(spot) {
+    const view = new SpotView(spot);
+    const { button } = view;
+    this.#views.set(spot.id, view);
+    const after = [...this.#views.values()].filter((other) => other.spot.id > spot.id)
+      .sort((a, b) => a.spot.id - b.spot.id)[0];
+    this.#group.insertBefore(button, after?.button ?? null); // keyboard order: by track
+    const raise = (on) => {
+      button.classList.toggle("raised", on);
+      if (this.#video?.paused) this.#render();
+    };
+    button.addEventListener("pointerenter", () => raise(true));
+    button.addEventListener("pointerleave", () => raise(view.frozen));
+    button.addEventListener("focus", () => raise(view.frozen));
+    button.addEventListener("blur", () => raise(false));
+    button.addEventListener("pointerdown", (event) => this.#press(view, event));
+    button.addEventListener("pointerup", (event) => this.#release(view, event));
+    button.addEventListener("pointercancel", () => { view.pressed = null; });
+    button.addEventListener("click", (event) => {
+      event.stopPropagation();
+      if (event.detail === 0) this.#tap(view, view.seen); // keyboard or assistive technology
+    });
+    return view;
+  }
+
+  #press(view, event) {
+    if (event.button !== 0) return;
+    const box = this.#stage.getBoundingClientRect();
+    const { epoch, rtp } = this.#shown;
+    view.pressed = {
+      left: event.clientX, top: event.clientY, epoch, rtp,
+      x: clamp((event.clientX - box.left) / box.width, 0, 1), y: clamp((event.clientY - box.top) / box.height, 0, 1),
+    };
+    view.button.setPointerCapture(event.pointerId); // the target moves on; the finger stays
+  }
+
+  #release(view, event) {
+    const at = view.pressed;
+    view.pressed = null;
+    if (at && Math.hypot(event.clientX - at.left, event.clientY - at.top) <= 32) this.#tap(view, at);
+  }
+
+  #tap(view, { x, y, epoch, rtp }) {
+    this.#sendTap({ x, y, epoch, rtp, h: view.spot.id }, view.spot.id, view.spot.pid);
+  }
+
+  #sendTap(body, hotspot, pid) {
+    const now = performance.now();
+    const id = crypto.getRandomValues(new Uint32Array(2)).reduce((text, part) => text + part.toString(36), "");
+    if (now - this.#lastTapMs < 150) return id; // a double tap is one tap
+    this.#lastTapMs = now;
+    const message = { t: "tap", id, ...body };
+    this.#taps.set(id, { message, atMs: now });
+    this.#connection.send(message);
+    this.#emit("vitrine-tap", { id, hotspot, pid, x: body.x, y: body.y, epoch: body.epoch, rtp: body.rtp });
+    return id;
+  }
+
+  // -- messages
+
+  #receive(text) {
+    let message = null;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      // counted by the model as not understood
+    }
+    const { changed, gap, card, error } = this.#model.apply(message);
+    if (gap) return this.#connection.restart();
+    if (error) this.#errors = [...this.#errors, error].slice(-10);
+    if (card) this.#answer(card);
+    if (changed.has("snapshot")) this.#synced();
+    if (changed.has("live") || changed.has("latency")) this.#showLive();
+    if (changed.has("live") && !this.#model.live) this.#repaint();
+    if (changed.has("products")) {
+      this.#emit("vitrine-products", { products: this.products });
+      if (this.#video?.paused) this.#repaint();
+    }
+  }
+
+  #synced() {
+    this.#connects++;
+    this.#connection.settled();
+    for (const { message } of this.#taps.values()) this.#connection.send(message); // idempotent by id
+  }
+
+  #answer(card) {
+    if (!this.#taps.delete(card.id)) return;
+    this.#emit("vitrine-card", card);
+  }
+
+  #showLive() {
+    const { live, reason } = this.#model;
+    this.#setState(live ? "live" : reason ? "ended" : "away", reason);
+  }
+
+  #setState(state, reason) {
+    this.#state = state;
+    this.#reason = reason;
+    this.#emit("vitrine-state", { state, reason, live: this.#model.live, latencyMs: this.#model.latencyMs });
+  }
+
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
+  }
+
+  // -- what need not happen on every frame
+
+  #everyQuarterSecond() {
+    const now = performance.now();
+    this.#layout();
+    this.#placeLabels();
+    this.#watchVisible(now);
+    for (const [id, tap] of this.#taps) {
+      if (now - tap.atMs > 4000) this.#answer({ id, hit: false, state: "unsure", card: null, reason: "no-answer" });
+    }
+    if (now - this.#lastReportMs >= 5000) {
+      const report = this.#stats.take(now - this.#lastReportMs);
+      this.#lastReportMs = now;
+      if (this.#model.live && report.frames > 0) this.#connection.send(report);
+    }
+  }
+
+  #placeLabels() {
+    const { width, height } = this.#surface.rect;
+    const views = this.#shown.spots.map((spot) => this.#views.get(spot.id)).filter(Boolean);
+    for (const view of views) view.measure(); // all reads, then all writes
+    const items = views.map(({ spot, label }) => ({
+      id: spot.id, x: ((spot.x0 + spot.x1) / 2) * width, y: ((spot.y0 + spot.y1) / 2) * height, ...label,
+    }));
+    const sides = placeLabels(items, width, height);
+    for (const view of views) view.setSide(sides.get(view.spot.id) ?? "none");
+  }
+
+  #watchVisible(now) {
+    const spots = document.visibilityState === "visible" ? this.#shown.spots : [];
+    const fresh = this.#impressions.update(now, spots.map((spot) => spot.pid));
+    if (fresh.length > 0) this.#connection.send({ t: "seen", pids: fresh });
+    const titles = new Map(spots.map((spot) => [spot.pid, this.#model.products.get(spot.pid)?.title ?? ""]).filter(([, title]) => title));
+    const words = this.#announcer.update(now, titles);
+    if (words) this.#status.textContent = words;
+    const pids = [...titles.keys()].sort((a, b) => a - b);
+    if (String(pids) !== this.#visible) {
+      this.#visible = String(pids);
+      this.#emit("vitrine-visible", { pids });
+    }
+  }
+}
+
+if (globalThis.customElements && !customElements.get("vitrine-overlay")) customElements.define("vitrine-overlay", VitrineOverlay);

@@ -1,0 +1,140 @@
+/** The viewer's page: video, hotspots, the product list, and one card at a time. */
+
+import "./vitrine-overlay.js";
+import { byId, count, h, icon, overlaySocket, setText, streamName, takeKey } from "./page.js";
+import { CardSheet, picture, price, ProductList } from "./products.js";
+import { WhepPlayer } from "./whep.js";
+
+const LOCAL_ANSWER_MS = 350; // a card the page knows anyway is not kept waiting for the server
+
+const stream = streamName();
+const key = takeKey(`watch:${stream}`);
+const video = /** @type {HTMLVideoElement} */ (byId("video"));
+const overlay = /** @type {import("./vitrine-overlay.js").VitrineOverlay} */ (byId("overlay"));
+const frame = byId("frame");
+const sheet = new CardSheet(/** @type {HTMLDialogElement} */ (byId("card")));
+const list = new ProductList(byId("products"), (pid) => overlay.openProduct(pid));
+const player = new WhepPlayer(video, `/whep/${encodeURIComponent(stream)}`, key);
+
+/** What the person is told, by the overlay's state and the player's. `veil`: shown over the picture. */
+function situation() {
+  const talk = overlay.state;
+  if (talk === "refused" || player.state === "refused") {
+    return { badge: "No access", tone: "bad", veil: player.words || overlay.diagnostics.reason };
+  }
+  if (talk === "missing") return { badge: "Not found", tone: "idle", veil: `There is no show called "${stream}" yet. This page keeps looking.` };
+  if (talk === "ended") return { badge: "Ended", tone: "idle", veil: "The host has left. The products stay here; the picture returns when the host does." };
+  if (talk === "away" || player.state === "waiting") return { badge: "Host away", tone: "idle", veil: "Waiting for the host to go live." };
+  if (player.state === "playing" && talk === "live") return { badge: "Live", tone: "live", veil: "" };
+  if (player.state === "playing") return { badge: "Reconnecting", tone: "warn", note: "The video plays; hotspots are reconnecting." };
+  if (player.state === "stalled") return { badge: "Waiting", tone: "warn", note: "The video stopped; waiting for the host." };
+  if (player.state === "retrying") return { badge: "Reconnecting", tone: "warn", veil: `${player.words} Trying again.` };
+  return { badge: "Connecting", tone: "idle", veil: "Connecting to the show." };
+}
+
+function showSituation() {
+  const { badge, tone, veil = "", note = "" } = situation();
+  byId("badge").dataset.tone = tone;
+  setText(byId("badge-words"), badge);
+  setText(byId("veil-words"), veil);
+  byId("veil").classList.toggle("shown", veil !== "");
+  setText(byId("connection"), note);
+}
+
+function showProducts() {
+  const products = overlay.products.filter((card) => !card.hidden);
+  list.show(products);
+  list.mark(overlay.visiblePids);
+  setText(byId("shelf-count"), products.length > 0 ? count(products.length, "product") : "");
+  byId("empty").hidden = products.length > 0;
+  byId("paid-note").hidden = !products.some((card) => card.label);
+  showPinned(products.filter((card) => card.pinned));
+}
+
+function showPinned(cards) {
+  const box = byId("pinned");
+  const look = JSON.stringify(cards);
+  if (box.dataset.look === look) return;
+  box.dataset.look = look;
+  box.replaceChildren(...cards.slice(0, 3).map((card) =>
+    h("button.spotlight", { type: "button", onclick: () => overlay.openProduct(card.pid) },
+      picture(card),
+      h("span.words", {}, h("span.eyebrow", {}, "The host is showing"), h("span.name", {}, card.title), price(card)),
+      icon("next"))));
+}
+
+// ---- taps
+
+const waiting = new Map();
+
+overlay.addEventListener("vitrine-tap", ({ detail: { id, pid, hotspot } }) => {
+  const card = overlay.products.find((known) => known.pid === pid);
+  if (!card) return;
+  const state = overlay.shown.spots.find((spot) => spot.id === hotspot)?.state ?? "exact";
+  waiting.set(id, setTimeout(() => sheet.show(card, state), LOCAL_ANSWER_MS));
+});
+
+overlay.addEventListener("vitrine-card", ({ detail: { id, hit, state, card, reason } }) => {
+  const timer = waiting.get(id);
+  clearTimeout(timer);
+  waiting.delete(id);
+  if (hit && card) return sheet.show(card, state);
+  if (reason === "no-answer" && sheet.open) return; // the page has shown what it knows
+  sheet.say("Nothing here", reason === "no-answer" ? "The server did not answer. Try again, or use the product list." : "No product was found at this place in the picture.");
+});
+
+// ---- controls
+
+function showSound() {
+  const button = byId("sound");
+  button.querySelector("use").setAttribute("href", `/static/icons.svg#${video.muted ? "muted" : "sound"}`);
+  setText(button.querySelector("span"), video.muted ? "Unmute" : "Mute");
+}
+
+byId("sound").addEventListener("click", () => {
+  video.muted = !video.muted;
+  video.play().catch(() => {});
+  showSound();
+});
+
+let lastDensity = "all";
+byId("hotspots").addEventListener("click", (event) => {
+  const on = overlay.density === "off";
+  if (!on) lastDensity = overlay.density;
+  overlay.density = on ? lastDensity : "off";
+  event.currentTarget.setAttribute("aria-pressed", String(on));
+  setText(byId("hotspots-words"), on ? "Hotspots on" : "Hotspots off");
+  byId("density").disabled = !on;
+});
+
+byId("density").addEventListener("change", (event) => { overlay.density = event.target.value; });
+
+byId("full").hidden = !frame.requestFullscreen;
+byId("full").addEventListener("click", () => {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else frame.requestFullscreen().catch(() => {});
+});
+
+document.addEventListener("fullscreenchange", () => { // a modal outside the full-screen element would not be seen
+  (document.fullscreenElement === frame ? frame : document.body).append(byId("card"));
+});
+
+video.addEventListener("resize", () => byId("picture").classList.toggle("upright", video.videoHeight > video.videoWidth));
+
+// ---- go
+
+document.title = `${stream} – Vitrine`;
+setText(byId("name"), stream);
+overlay.addEventListener("vitrine-products", showProducts);
+overlay.addEventListener("vitrine-visible", ({ detail }) => list.mark(detail.pids));
+overlay.addEventListener("vitrine-state", ({ detail: { latencyMs, live } }) => {
+  player.holdBackMs = latencyMs;
+  if (live) player.wake();
+  showSituation();
+});
+player.addEventListener("state", showSituation);
+if (key) overlay.setAttribute("token", key);
+overlay.setAttribute("src", overlaySocket(stream));
+player.start();
+showSound();
+showSituation();

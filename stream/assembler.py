@@ -1,7 +1,8 @@
 """RTP packets to access units: completed on the marker bit, bounded in time and memory, honest about loss.
 
-RFC 6184 (H264) and RFC 7741 (VP8) set the marker on the last packet of an access unit, so a frame is known to be
-complete when that packet is here; waiting for the next frame's first packet would cost one frame interval.
+RFC 6184 (H264) and RFC 7741 (VP8) set the marker on the last packet of an access unit, so a frame is
+known to be complete when that packet is here; waiting for the next frame's first packet would cost one
+frame interval.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class Assembled:
 class FrameAssembler:
     """Puts the packets of one SSRC in order and cuts them into access units.
 
-    A hole is waited for at most `patience_ns` or `capacity` packets; then everything of the frames it touches is
-    given up and the next frame is marked `broken`.
+    A hole is waited for at most `patience_ns` or `capacity` packets; then everything of the frames it
+    touches is given up and the next frame is marked `broken`.
 
     Args:
         patience_ns: how long a retransmission may take.

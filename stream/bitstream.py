@@ -22,8 +22,8 @@ def nal_types(data: bytes) -> list[int]:
 def is_keyframe(codec: str, data: bytes) -> bool:
     """Whether decoding may start at this access unit.
 
-    H264: it holds an IDR slice. VP8: the frame tag says key frame and the start code follows (RFC 6386 section 9.1),
-    so the tail of a frame whose beginning was lost is not mistaken for one. Audio: always.
+    H264: it holds an IDR slice. VP8: the frame tag says key frame and the start code follows (RFC 6386
+    section 9.1), so the tail of a frame whose beginning was lost is not mistaken for one. Audio: always.
     """
     if codec == "H264":
         return _IDR in nal_types(data)

@@ -69,8 +69,8 @@ class _Job:
 class DecoderThread:
     """Decodes access units in order; the event loop hands them in and gets the pictures back.
 
-    The queue holds at most `capacity` access units. When it is full, everything in it is dropped and decoding goes
-    on at the next keyframe: age stays bounded, whatever the machine does.
+    The queue holds at most `capacity` access units. When it is full, everything in it is dropped and
+    decoding goes on at the next keyframe: age stays bounded, whatever the machine does.
 
     Args:
         clock: stamps `decoded_ns`.

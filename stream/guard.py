@@ -35,9 +35,9 @@ class KeyframeRequests:
 class LossGuard:
     """Bitrate a sender is allowed, from the packet loss observed here.
 
-    The loss-based half of Google congestion control (draft-ietf-rmcat-gcc-02 section 6): above 10 % loss the rate
-    falls by half the loss, below 2 % it rises by 5 % a step, between it holds. For senders without `abs-send-time`,
-    where the delay-based estimate of the receiver does not exist.
+    The loss-based half of Google congestion control (draft-ietf-rmcat-gcc-02 section 6): above 10 % loss
+    the rate falls by half the loss, below 2 % it rises by 5 % a step, between it holds. For senders
+    without `abs-send-time`, where the delay-based estimate of the receiver does not exist.
 
     Args:
         start_kbps: rate allowed at first.

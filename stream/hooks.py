@@ -1,8 +1,9 @@
 """Every touch of aiortc's and aioice's private parts, in one place.
 
-aiortc (pinned to an exact version) decodes in a thread behind unbounded queues, waits for the next frame before it
-completes one, discards the RTP origin, and chooses ports and addresses itself. Each function below changes one such
-thing on one object and nothing globally; each is covered by a test that fails when aiortc changes underneath.
+aiortc (pinned to an exact version) decodes in a thread behind unbounded queues, waits for the next frame
+before it completes one, discards the RTP origin, and chooses ports and addresses itself. Each function
+below changes one such thing on one object and nothing globally; each is covered by a test that fails when
+aiortc changes underneath.
 """
 
 from __future__ import annotations
@@ -44,15 +45,15 @@ def _private(owner: object, name: str) -> Any:
         return getattr(owner, name)
     except AttributeError:
         raise HookError(
-            f"{type(owner).__name__} has no {name}: this aiortc is not the pinned version; install the pinned one"
+            f"{type(owner).__name__} has no {name}: not the pinned aiortc; install the pinned one"
         ) from None
 
 
-# --- receiving ---------------------------------------------------------------------------------------------------
+# --- receiving
 
 
 class _PacketTap(JitterBuffer):
-    """Stands in for a receiver's jitter buffer: every packet goes to `on_packet`, nothing to aiortc's decoder."""
+    """Stands in for a receiver's jitter buffer: packets go to `on_packet`, nothing to aiortc's decoder."""
 
     def __init__(self, now_ns: Callable[[], int], on_packet: Callable[[RtpIn], None]) -> None:
         super().__init__(capacity=2)
@@ -133,7 +134,7 @@ def start_estimate(receiver: RTCRtpReceiver, bits_per_second: int) -> None:
 
 
 def has_bandwidth_estimate(receiver: RTCRtpReceiver) -> bool:
-    """Whether the sender stamps packets with `abs-send-time`, so that aiortc estimates bandwidth and sends REMB."""
+    """Whether the sender stamps packets with `abs-send-time`: then aiortc estimates bandwidth itself."""
     estimator = _private(receiver, "_RTCRtpReceiver__remote_bitrate_estimator")
     return bool(_private(estimator, "ssrcs"))
 
@@ -148,14 +149,14 @@ class ReceptionCounts:
 
 
 def reception_counts(receiver: RTCRtpReceiver, ssrc: int) -> ReceptionCounts:
-    """aiortc's receiver statistics of `ssrc`; zeros before its first packet."""
+    """Receiver statistics aiortc keeps of `ssrc`; zeros before its first packet."""
     stream = _private(receiver, "_RTCRtpReceiver__remote_streams").get(ssrc)
     if stream is None or stream.max_seq is None:
         return ReceptionCounts(0, 0, 0)
     return ReceptionCounts(stream.packets_expected, stream.packets_received, stream.jitter)
 
 
-# --- sending -----------------------------------------------------------------------------------------------------
+# --- sending
 
 
 class _WireTimestamp(int):
@@ -182,7 +183,7 @@ def wire_timestamps(sender: RTCRtpSender) -> None:
 
 
 def on_keyframe_request(sender: RTCRtpSender, callback: Callable[[], None]) -> None:
-    """Call `callback` when the receiver asks for a keyframe (PLI or FIR) instead of forcing the absent encoder."""
+    """Call `callback` when the receiver asks for a keyframe (PLI or FIR); there is no encoder to force."""
     _private(sender, "_send_keyframe")
     sender._send_keyframe = callback  # type: ignore[method-assign]
 
@@ -199,7 +200,7 @@ def on_receiver_report(sender: RTCRtpSender, callback: Callable[[], None]) -> No
     sender._handle_rtcp_packet = handle  # type: ignore[method-assign]
 
 
-# --- addresses and ports -----------------------------------------------------------------------------------------
+# --- addresses and ports
 
 
 def limit_network(pc: RTCPeerConnection, *, loopback: bool, udp_ports: tuple[int, int] | None) -> None:
@@ -217,7 +218,7 @@ def limit_network(pc: RTCPeerConnection, *, loopback: bool, udp_ports: tuple[int
 
 
 class _Gather:
-    """Gathers host candidates on chosen addresses and ports; replaces aioice's own method on one connection."""
+    """Gathers host candidates on chosen addresses and ports, in place of aioice's own method."""
 
     def __init__(self, connection: ice.Connection, loopback: bool, udp_ports: tuple[int, int] | None) -> None:
         self._connection = connection

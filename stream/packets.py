@@ -106,8 +106,9 @@ def read_packets(url: str) -> Iterator[MediaPacket]:
         codec = passthrough_codec(video)
         if codec is None:
             raise SourceError(
-                f"source {url!r}: got {video.codec_context.name} with B-frames or an unsupported codec, expected H264 "
-                "without B-frames or VP8; convert it: ffmpeg -i IN -c:v libx264 -bf 0 -g 30 -c:a libopus OUT.mkv",
+                f"source {url!r}: got {video.codec_context.name} (perhaps with B-frames), expected "
+                "H264 without B-frames or VP8; convert it: "
+                "ffmpeg -i IN -c:v libx264 -bf 0 -g 30 -c:a libopus OUT.mkv",
                 code="source-not-webrtc",
             )
         annexb = AnnexB(video) if codec == "H264" else None

@@ -15,9 +15,10 @@ _FORMATS = {"bgr": "bgr24", "rgb": "rgb24", "gray": "gray"}
 class AvPixels:
     """A decoded frame, upright, that converts lazily.
 
-    One `VideoReformatter` is shared by all frames of a stream: it keeps swscale's tables between frames (a new one
-    per frame costs three times as much). Single-threaded on purpose: swscale's own threads make the tail worse.
-    Not thread-safe, and frames that share a reformatter must not be converted at the same time.
+    One `VideoReformatter` is shared by all frames of a stream: it keeps swscale's tables between frames
+    (a new one per frame costs three times as much). Single-threaded on purpose: swscale's own threads
+    make the tail worse. Not thread-safe, and frames that share a reformatter must not be converted at the
+    same time.
 
     Args:
         frame: the decoded frame; never given to an encoder (encoders change it).

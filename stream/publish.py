@@ -1,4 +1,4 @@
-"""A WHIP client that publishes a file's encoded packets, not re-encoded, in real time over a real connection."""
+"""A WHIP client that publishes a file's encoded packets in real time, not re-encoded."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Publisher:
         self._frames = 0
 
     def frame_index(self, rtp: int) -> int | None:
-        """Which frame of the file (from 0) an RTP timestamp on the wire belongs to; None when it is no frame's."""
+        """Frame of the file (from 0) that a wire RTP timestamp belongs to; None when it is no frame's."""
         ticks = (rtp - self.origin) % _WRAP
         if self._loop_ticks is not None:
             ticks %= self._loop_ticks

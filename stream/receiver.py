@@ -27,7 +27,8 @@ _GUARD_NS = 1000 * _MS
 class MediaReceiver:
     """Everything between the packets of one publisher connection and its sink.
 
-    Event loop only. `run` must be running for feedback (keyframe requests, retransmissions, bitrate) to go out.
+    Event loop only. `run` must be running for feedback (keyframe requests, retransmissions, bitrate) to
+    go out.
 
     Args:
         stream: whose media this is.

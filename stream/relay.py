@@ -1,4 +1,4 @@
-"""Encoded frames from a publisher to its viewers, never re-encoded: each viewer behind a short queue of its own."""
+"""Encoded frames from a publisher to its viewers, never re-encoded: a short queue for each viewer."""
 
 from __future__ import annotations
 
@@ -96,9 +96,9 @@ class RelaySubscription:
 class Relay:
     """Fan-out of one stream's encoded frames, across publisher reconnects.
 
-    Viewers see one continuous RTP timeline: `wire = (publisher's rtp + offset(epoch)) mod 2^32`, offset 0 for the
-    first epoch. A change of codec cannot be followed within a session: all subscriptions are closed, and players
-    connect again.
+    Viewers see one continuous RTP timeline: `wire = (publisher's rtp + offset(epoch)) mod 2^32`, offset 0
+    for the first epoch. A change of codec cannot be followed within a session: all subscriptions are
+    closed, and players connect again.
 
     Args:
         stream: the stream's name.
@@ -150,7 +150,7 @@ class Relay:
             self._live = False
 
     def offset(self, epoch: int) -> int | None:
-        """Ticks to add (mod 2^32) to the publisher's video timestamps of `epoch`; None before its first frame."""
+        """Ticks to add (mod 2^32) to the video timestamps of `epoch`; None before its first frame."""
         return self._video.offset(epoch)
 
     def push(self, frame: EncodedFrame) -> None:

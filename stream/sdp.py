@@ -1,56 +1,25 @@
 """What we accept, refuse and answer, in SDP (RFC 8866, RFC 8829, RFC 9725). Text in, values out.
 
-An offer is reduced to one video codec (H264 packetization-mode 1 if offered, else VP8) and Opus before the WebRTC
-stack sees it, so the answer is the same whatever else was offered.
+An offer is reduced to one video codec (H264 packetization-mode 1 if offered, else VP8) and Opus before
+the WebRTC stack sees it, so the answer is the same whatever else was offered.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from stream.errors import SdpError
+from stream.sdp_text import DIRECTIONS, Media, lines, split
 
-MAX_SDP_BYTES = 64 * 1024
 _PROFILE = "42e01f"
 _REFUSED_VIDEO = {"H265": "HEVC", "AV1": "AV1", "VP9": "VP9"}
-_DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _PUBLISHERS = (
     (re.compile(r"^o=mozilla"), "Firefox"),
     (re.compile(r"^s=FFmpegPublishSession"), "FFmpeg"),
     (re.compile(r"^o=rtc "), "libdatachannel (OBS)"),
     (re.compile(r"^o=- \d+ 2 IN IP4 127\.0\.0\.1"), "Chromium or WebKit"),
 )
-
-
-@dataclass(slots=True)
-class _Media:
-    kind: str
-    head: list[str]
-    lines: list[str] = field(default_factory=list)
-
-    def values(self, name: str) -> list[str]:
-        prefix = f"a={name}:"
-        return [line[len(prefix) :] for line in self.lines if line.startswith(prefix)]
-
-    def direction(self, default: str) -> str:
-        for line in self.lines:
-            if line[2:] in _DIRECTIONS and line.startswith("a="):
-                return line[2:]
-        return default
-
-    def codecs(self) -> dict[str, tuple[str, dict[str, str]]]:
-        """Payload type -> (encoding name, fmtp parameters), in the order of the m-line."""
-        names = {}
-        for value in self.values("rtpmap"):
-            payload, _, mapping = value.partition(" ")
-            names[payload] = mapping.split("/")[0]
-        parameters = {}
-        for value in self.values("fmtp"):
-            payload, _, text = value.partition(" ")
-            pairs = (part.strip().partition("=") for part in text.split(";"))
-            parameters[payload] = {key.lower(): val for key, _, val in pairs if key}
-        return {p: (names[p], parameters.get(p, {})) for p in self.head[3:] if p in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +75,13 @@ def finish_answer(
 ) -> str:
     """Post-process the WebRTC stack's answer.
 
-    Adds `rtcp-mux-only` (RFC 8858; RFC 9725 section 4.4.2 asks for it), the start bitrate that lets Chromium send full
-    resolution at once, the offered H264 profile, and a candidate for `public_ip` beside each IPv4 host candidate.
+    Adds `rtcp-mux-only` (RFC 8858; RFC 9725 section 4.4.2 asks for it), the start bitrate that lets
+    Chromium send full resolution at once, the offered H264 profile, and a candidate for `public_ip`
+    beside each IPv4 host candidate.
     """
     out: list[str] = []
     kind = ""
-    for line in _lines(answer):
+    for line in lines(answer):
         if line.startswith("m="):
             kind = line[2:].split(" ")[0]
         if kind == "video" and line.startswith("a=fmtp:") and "profile-level-id" in line and offer.profile:
@@ -151,48 +121,8 @@ def _public_candidate(line: str, public_ip: str) -> str | None:
     return " ".join(parts)
 
 
-def _lines(text: str) -> list[str]:
-    return [line for line in (raw.strip() for raw in text.splitlines()) if line]
-
-
-def _split(text: str) -> tuple[list[str], list[_Media]]:
-    if len(text.encode("utf-8", "replace")) > MAX_SDP_BYTES:
-        raise SdpError(
-            f"SDP: got more than {MAX_SDP_BYTES} bytes, expected a session description",
-            code="sdp-too-large",
-            http_status=413,
-        )
-    lines = _lines(text)
-    if not lines or lines[0] != "v=0":
-        got = lines[0][:40] if lines else "nothing"
-        raise SdpError(
-            f"SDP: got {got!r} as first line, expected 'v=0'; send the offer itself as the body",
-            code="sdp-malformed",
-        )
-    session: list[str] = []
-    media: list[_Media] = []
-    for line in lines:
-        if len(line) < 2 or line[1] != "=" or "\x00" in line:
-            raise SdpError(
-                f"SDP: got line {line[:60]!r}, expected '<letter>=<value>' (RFC 8866)", code="sdp-malformed"
-            )
-        if line.startswith("m="):
-            head = line[2:].split(" ")
-            if len(head) < 4 or not head[1].isdigit():
-                raise SdpError(
-                    f"SDP: got media line {line[:60]!r}, expected 'm=<kind> <port> <profile> <formats>'",
-                    code="sdp-malformed",
-                )
-            media.append(_Media(head[0], head))
-        elif media:
-            media[-1].lines.append(line)
-        else:
-            session.append(line)
-    return session, media
-
-
 def _read(text: str, *, role: str, codecs: tuple[str, ...]) -> Offer:
-    session, media = _split(text)
+    session, media = split(text)
     video = _one(media, "video", role)
     audio = [m for m in media if m.kind == "audio"]
     if len(audio) > 1:
@@ -207,7 +137,7 @@ def _read(text: str, *, role: str, codecs: tuple[str, ...]) -> Offer:
             "do not create a data channel on this connection",
             code="sdp-media",
         )
-    default = next((d for d in _DIRECTIONS if f"a={d}" in session), "sendrecv")
+    default = next((d for d in DIRECTIONS if f"a={d}" in session), "sendrecv")
     _check_direction(video.direction(default), role)
     _check_transport(session, media)
     codec, payload, profile = _pick_video(video, codecs, role)
@@ -227,7 +157,7 @@ def _read(text: str, *, role: str, codecs: tuple[str, ...]) -> Offer:
     )
 
 
-def _one(media: list[_Media], kind: str, role: str) -> _Media:
+def _one(media: list[Media], kind: str, role: str) -> Media:
     found = [m for m in media if m.kind == kind]
     if not found:
         raise SdpError(
@@ -237,7 +167,7 @@ def _one(media: list[_Media], kind: str, role: str) -> _Media:
         )
     if len(found) > 1:
         raise SdpError(
-            f"SDP: got {len(found)} video sections, expected one; {role}s send or receive a single video track",
+            f"SDP: got {len(found)} video sections, expected one; {role}s use a single video track",
             code="sdp-multiple-video",
             http_status=422,
         )
@@ -261,21 +191,21 @@ def _check_direction(direction: str, role: str) -> None:
     )
 
 
-def _check_transport(session: list[str], media: list[_Media]) -> None:
+def _check_transport(session: list[str], media: list[Media]) -> None:
     for m in media:
         lines = [*session, *m.lines]
         for name in ("ice-ufrag", "ice-pwd", "fingerprint"):
             if not any(line.startswith(f"a={name}:") for line in lines):
                 raise SdpError(
-                    f"SDP: got a {m.kind} section without a={name}, expected a WebRTC offer (ICE and DTLS-SRTP); "
-                    "plain RTP cannot be received here",
+                    f"SDP: got a {m.kind} section without a={name}, expected a WebRTC offer; "
+                    "plain RTP, without ICE and DTLS, cannot be received here",
                     code=f"sdp-no-{name}",
                 )
         if not any(line.startswith("a=setup:") for line in lines):
             m.lines.append("a=setup:actpass")
 
 
-def _pick_video(video: _Media, wanted: tuple[str, ...], role: str) -> tuple[str, str, str | None]:
+def _pick_video(video: Media, wanted: tuple[str, ...], role: str) -> tuple[str, str, str | None]:
     offered = video.codecs()
     for codec in wanted:
         best: tuple[int, str, str | None] | None = None
@@ -302,14 +232,14 @@ def _pick_video(video: _Media, wanted: tuple[str, ...], role: str) -> tuple[str,
             http_status=406,
         )
     raise SdpError(
-        f"SDP: got video codecs {got}, expected H264 (packetization-mode 1) or VP8; choose H264 in the publisher's "
-        "settings (in OBS: x264 or a hardware H264 encoder)",
+        f"SDP: got video codecs {got}, expected H264 (packetization-mode 1) or VP8; choose H264 "
+        "in the publisher's settings (in OBS: x264 or a hardware H264 encoder)",
         code="sdp-codec",
         http_status=422,
     )
 
 
-def _reduce(media: _Media, payload: str, profile: str | None) -> None:
+def _reduce(media: Media, payload: str, profile: str | None) -> None:
     """Keep one payload type and its retransmission; H264's profile is set to the one the stack knows."""
     keep = [payload]
     keep += [p for p, (name, f) in media.codecs().items() if name == "rtx" and f.get("apt") == payload]
@@ -325,7 +255,7 @@ def _reduce(media: _Media, payload: str, profile: str | None) -> None:
     media.lines = out
 
 
-def _reduce_audio(audio: _Media) -> bool:
+def _reduce_audio(audio: Media) -> bool:
     for payload, (name, _) in audio.codecs().items():
         if name.lower() == "opus":
             _reduce(audio, payload, None)
@@ -338,7 +268,7 @@ def _reduce_audio(audio: _Media) -> bool:
     )
 
 
-def _compose(session: list[str], media: list[_Media], mids: tuple[str, ...]) -> str:
+def _compose(session: list[str], media: list[Media], mids: tuple[str, ...]) -> str:
     """The reduced offer. Host names (mDNS), TCP and end-of-candidates are left out: the peer reaches us."""
     out = list(session)
     for m, mid in zip(media, mids, strict=True):

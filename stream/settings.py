@@ -33,6 +33,6 @@ class RtcSettings:
     start_bitrate_kbps: int = 2500
     max_bitrate_kbps: int = 4000
     loss_patience_ms: int = 200
-    decoder_queue: int = 8
+    decoder_queue: int = 15
     viewer_queue: int = 90
     viewer_grace_ms: int = 30_000

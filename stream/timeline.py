@@ -1,7 +1,7 @@
-"""The time base: RTP timestamps of publishers to one monotonic media time per stream, and to viewers' timelines.
+"""The time base: publishers' RTP timestamps to one media time per stream, and to viewers' timelines.
 
-RTP timestamps are unsigned 32-bit, start anywhere and wrap every 13.25 hours at 90 kHz (RFC 3550 section 5.1).
-Nothing here reads a clock: arrival times are arguments.
+RTP timestamps are unsigned 32-bit, start anywhere and wrap every 13.25 hours at 90 kHz (RFC 3550 section
+5.1). Nothing here reads a clock: arrival times are arguments.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _HALF = 1 << 31
 _NS = 1_000_000_000
 
 JUMP_NS = 10 * _NS
-"""A forward step longer than this is a break of the sender's clock, not a pause: the wall gap is used instead."""
+"""A longer forward step is a break of the sender's clock, not a pause: the wall gap is used instead."""
 
 LATE_NS = _NS
 """A backward step up to this may be one reordered frame; a longer one is a sender that began again."""
@@ -47,9 +47,10 @@ class Timeline:
     def map(self, epoch: int, rtp: int, arrived_ns: int) -> int:
         """Media time of a frame.
 
-        The first frame is 0. A wrap continues. A frame slightly behind the newest one is given the newest time
-        plus one nanosecond; three in a row, a step back of more than a second or a jump ahead of more than ten
-        re-anchor the timeline with the time that passed on the wall, and so does a new epoch.
+        The first frame is 0. A wrap continues. A frame slightly behind the newest one is given the newest
+        time plus one nanosecond; three in a row, a step back of more than a second or a jump ahead of
+        more than ten re-anchor the timeline with the time that passed on the wall, and so does a new
+        epoch.
 
         Args:
             epoch: number of the publisher connection.
@@ -92,9 +93,9 @@ class Timeline:
 class OutgoingTimeline:
     """One continuous RTP timeline towards viewers, made of the timelines of successive publishers.
 
-    `wire = (rtp + offset(epoch)) mod 2^32`. The first epoch's offset is 0; a later one's is chosen at its first
-    frame so that the outgoing clock goes on by the time that passed on the wall. Within an epoch the offset
-    never changes, so `(epoch, rtp)` and the wire value determine each other.
+    `wire = (rtp + offset(epoch)) mod 2^32`. The first epoch's offset is 0; a later one's is chosen at its
+    first frame so that the outgoing clock goes on by the time that passed on the wall. Within an epoch
+    the offset never changes, so `(epoch, rtp)` and the wire value determine each other.
 
     Args:
         clock_hz: RTP clock rate, ticks per second (90000 video, 48000 Opus).

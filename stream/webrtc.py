@@ -1,146 +1,28 @@
-"""WebRTC sessions: `Ingest` takes one publisher in (WHIP), `Playback` serves one viewer (WHEP). No HTTP here."""
+"""WebRTC sessions: `Ingest` takes a publisher in (WHIP), `Playback` serves a viewer (WHEP). No HTTP here."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import secrets
 from fractions import Fraction
 from typing import Any
 
 import av
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
 from aiortc.mediastreams import MediaStreamError
-from aiortc.sdp import candidate_from_sdp
 
 from stream import hooks, sdp
 from stream.clock import Clock
 from stream.errors import SdpError
 from stream.receiver import MediaReceiver
 from stream.relay import AUDIO_CLOCK_HZ, Relay, RelaySubscription
+from stream.session import Session, set_offer
 from stream.settings import RtcSettings
-from stream.trickle import read_fragment
 from stream.types import RTP_CLOCK_HZ, StreamId, StreamSink
 
 __all__ = ["Ingest", "Playback", "RtcSettings"]
 
-log = logging.getLogger(__name__)
-
 _MS = 1_000_000
-_CLOSE_S = 5.0
 _VIEWER_TICK_S = 0.25
-
-
-class Session:
-    """What publishers' and viewers' sessions share: answer, trickle, and ending exactly once.
-
-    Attributes:
-        id: random, URL-safe: the session's resource name.
-        answer: SDP answer.
-        offer: what was offered.
-    """
-
-    def __init__(self, pc: RTCPeerConnection, offer: sdp.Offer) -> None:
-        self.id = secrets.token_urlsafe(24)
-        self.answer = ""
-        self.offer = offer
-        self._pc = pc
-        self._reason: str | None = None
-        self._stopping = asyncio.Event()
-        self._closed = asyncio.Event()
-        self._main_task: asyncio.Task[None] | None = None
-        pc.on("connectionstatechange", self._on_state)
-
-    @property
-    def connected(self) -> bool:
-        """ICE and DTLS are up."""
-        return self._pc.connectionState == "connected"
-
-    async def trickle(self, fragment: str) -> None:
-        """Add the candidates of a trickle fragment (RFC 8840).
-
-        Raises:
-            SdpError: malformed (400, 413), or it belongs to another ICE session: restarts are not supported (422).
-        """
-        parsed = read_fragment(fragment)
-        if parsed.ufrag is not None and parsed.ufrag not in self.offer.ufrags:
-            raise SdpError(
-                "trickle fragment: got a new ice-ufrag, expected the session's; ICE restart is not supported, "
-                "end this session and start another",
-                code="ice-restart",
-                http_status=422,
-            )
-        for candidate in parsed.candidates:
-            try:
-                found = candidate_from_sdp(candidate.line)
-                found.sdpMid = candidate.mid if candidate.mid in self.offer.mids else self.offer.mids[0]
-                await self._pc.addIceCandidate(found)
-            except (ValueError, IndexError, AssertionError) as error:
-                raise SdpError(
-                    f"trickle fragment: got candidate {candidate.line[:80]!r}: {error}",
-                    code="trickle-malformed",
-                ) from None
-
-    async def close(self, reason: str) -> None:
-        """End the session; returns when everything is released. Idempotent: the first reason counts."""
-        self._end(reason)
-        await self._closed.wait()
-
-    async def wait_closed(self) -> None:
-        """Wait until the session has ended and everything is released."""
-        await self._closed.wait()
-
-    def _end(self, reason: str) -> None:
-        if self._reason is None:
-            self._reason = reason
-            self._stopping.set()
-
-    def _on_state(self) -> None:
-        state = self._pc.connectionState
-        if state == "failed":
-            self._end("error: connection failed")
-        elif state == "closed":
-            self._end("bye")
-
-    async def _negotiate(self, settings: RtcSettings) -> str:
-        """Answer the offer that was set; returns the stack's answer."""
-        hooks.limit_network(self._pc, loopback=settings.loopback, udp_ports=settings.udp_ports)
-        await self._pc.setLocalDescription(await self._pc.createAnswer())
-        return str(self._pc.localDescription.sdp)
-
-    def _run(self) -> None:
-        self._main_task = asyncio.create_task(self._main(), name=f"{type(self).__name__}-{self.id[:6]}")
-
-    async def _main(self) -> None:
-        work = asyncio.create_task(self._work())
-        work.add_done_callback(self._work_done)
-        try:
-            await self._stopping.wait()
-        finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-            try:
-                self._ended(self._reason or "error: cancelled")
-                async with asyncio.timeout(_CLOSE_S):
-                    await self._pc.close()
-            except TimeoutError:
-                log.warning("closing a WebRTC connection took too long")
-            finally:
-                self._closed.set()
-
-    def _work_done(self, work: asyncio.Task[None]) -> None:
-        if not work.cancelled() and (error := work.exception()) is not None:
-            log.error("WebRTC session failed", exc_info=error)
-            self._end(f"error: {type(error).__name__}")
-
-    async def _work(self) -> None:
-        """What runs while the session is open; ends it by `_end`."""
-        raise NotImplementedError
-
-    def _ended(self, reason: str) -> None:
-        """Called once, before the connection is closed."""
-        raise NotImplementedError
 
 
 class Ingest(Session):
@@ -182,7 +64,7 @@ class Ingest(Session):
         media = MediaReceiver(stream, epoch, sink, clock, settings, name)
         session = cls(pc, read, media, sink, settings)
         try:
-            await _set_offer(pc, read)
+            await set_offer(pc, read)
             for transceiver in pc.getTransceivers():
                 media.attach(transceiver.receiver, transceiver.kind, session._on_bye)
             answer = await session._negotiate(settings)
@@ -241,8 +123,8 @@ class Playback(Session):
         """Answer a viewer's offer and begin to send.
 
         Raises:
-            SdpError: nothing is live (409, retryable), the viewer does not offer the stream's codec (406), or the
-                offer cannot be answered (other 4xx).
+            SdpError: nothing is live (409, retryable), the viewer does not offer the stream's codec
+                (406), or the offer cannot be answered (other 4xx).
             PortsExhausted: no UDP port is free (503).
         """
         if not relay.live:
@@ -259,7 +141,7 @@ class Playback(Session):
             session._add_track("video")
             if read.audio_mid is not None:
                 session._add_track("audio")
-            await _set_offer(pc, read)
+            await set_offer(pc, read)
             answer = await session._negotiate(settings)
         except BaseException:
             await pc.close()
@@ -279,7 +161,7 @@ class Playback(Session):
             hooks.on_keyframe_request(transceiver.sender, self._relay.request_keyframe)
 
     def subscription(self) -> RelaySubscription:
-        """The subscription, made when the connection is up: nothing waits for a viewer that never connects."""
+        """The subscription, made when the connection is up: nothing queues for a viewer that never is."""
         if self._subscription is None:
             self._subscription = self._relay.subscribe()
         return self._subscription
@@ -323,25 +205,3 @@ class _RelayTrack(MediaStreamTrack):
         packet.pts = frame.rtp
         packet.time_base = self._time_base
         return packet
-
-
-async def _set_offer(pc: RTCPeerConnection, offer: sdp.Offer) -> None:
-    try:
-        await pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
-    except (
-        ValueError,
-        AssertionError,
-        AttributeError,
-        IndexError,
-        KeyError,
-        StopIteration,
-        TypeError,
-        InvalidAccessError,
-        InvalidStateError,
-        OperationError,
-    ) as error:
-        raise SdpError(
-            f"SDP: the offer cannot be applied ({type(error).__name__}: {str(error)[:120]}); "
-            "send an unchanged offer of a WebRTC implementation",
-            code="sdp-malformed",
-        ) from error

@@ -1,10 +1,11 @@
 """WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep-03) as a table: (resource state, method) -> reply or action.
 
-Knows nothing of sockets or of any HTTP library: an edge turns its request into a `Request`, asks `decide`, carries an
-`Action` out with a WebRTC session, and sends the `Reply` made by `accepted`, `done` or `refused`.
+Knows nothing of sockets or of any HTTP library: an edge turns its request into a `Request`, asks
+`decide`, carries an `Action` out with a WebRTC session, and sends the `Reply` made by `accepted`, `done`
+or `refused`.
 
-Supported: trickle ICE. Not supported: ICE restart, answered 422 by the session (RFC 9725 section 4.3.3 lets a session
-support one of the two). The session's ETag never changes, therefore.
+Supported: trickle ICE. Not supported: ICE restart, answered 422 by the session (RFC 9725 section 4.3.3
+lets a session support one of the two). The session's ETag never changes, therefore.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from stream.errors import EngineError
-from stream.sdp import MAX_SDP_BYTES
+from stream.sdp_text import MAX_SDP_BYTES
 from stream.trickle import MAX_FRAGMENT_BYTES
 
 SDP_TYPE = "application/sdp"
@@ -132,7 +133,7 @@ def done(act: Act) -> Reply:
 
 
 def refused(error: EngineError) -> Reply:
-    """Reply to an action that failed: the error's status, JSON body, `Retry-After` where trying again may help."""
+    """Reply to an action that failed: its status, a JSON body, `Retry-After` where it may help."""
     retry = ("Retry-After", str(RETRY_AFTER_S)) if error.retryable else None
     return _error(error.http_status, error.code, str(error), retry)
 
@@ -178,7 +179,7 @@ def _patch(request: Request, etag: str | None) -> Reply | Action:
             428, "if-match-missing", "If-Match: got none, expected the session's ETag (RFC 9725 4.3.1)"
         )
     tags = [tag.strip() for tag in request.if_match.split(",")]
-    # "*" announces a restart (section 4.3.3). Players in the field send it for trickle too: the fragment decides.
+    # "*" announces a restart (section 4.3.3), but players send it for trickle too: the fragment decides.
     if "*" not in tags and etag not in tags:
         return _error(
             412, "if-match-stale", f"If-Match: got {request.if_match[:60]!r}, expected the session's ETag"

@@ -1,4 +1,4 @@
-"""Generated clips: a moving picture with the frame number in a barcode, encoded as WebRTC publishers encode."""
+"""Generated clips: a moving picture with the frame number in a barcode."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CELLS = 32
 
 
 def picture(number: int, width: int, height: int) -> NDArray[np.uint8]:
-    """RGB picture with a moving square and a barcode of `number`: 32 cells across the top, most significant first."""
+    """RGB picture with a moving square and a barcode of `number` (32 cells, most significant first)."""
     out = np.full((height, width, 3), 90, np.uint8)
     cell = width // CELLS
     for bit in range(CELLS):

@@ -15,6 +15,7 @@ from stream.errors import EngineError
 from stream.relay import Relay
 from stream.types import EncodedFrame, Frame, SourceInfo, StreamId
 from stream.webrtc import Ingest, Playback, RtcSettings
+from tests.stream import pages
 from tests.stream.media import read_barcode
 
 STREAM = StreamId("show")
@@ -93,16 +94,15 @@ class RecordingSink:
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Wait for a condition on real media; fails the test when it does not come true in time."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(_TICK_S)
 
 
 class Server:
     """One stream, any number of publishers one after the other, any number of viewers."""
 
-    def __init__(self, settings: RtcSettings, page: str = "") -> None:
+    def __init__(self, settings: RtcSettings) -> None:
         self.settings = settings
-        self.page = page
         self.relay = Relay(STREAM)
         self.sinks: list[RecordingSink] = []
         self.ingests: list[Ingest] = []
@@ -182,7 +182,8 @@ class Server:
         return whip.done(action.act)
 
     async def _page(self, request: web.Request) -> web.Response:
-        return web.Response(text=self.page, content_type="text/html")
+        text = pages.WATCH if request.path == "/watch" else pages.PUBLISH
+        return web.Response(text=text, content_type="text/html")
 
     async def _report(self, request: web.Request) -> web.Response:
         self.reports.put_nowait(await request.json())
@@ -190,13 +191,13 @@ class Server:
 
 
 @asynccontextmanager
-async def serve(settings: RtcSettings | None = None, page: str = "") -> AsyncIterator[Server]:
+async def serve(settings: RtcSettings | None = None) -> AsyncIterator[Server]:
     """A running server on a free port of 127.0.0.1; everything is closed at the end."""
-    server = Server(settings or RtcSettings(), page)
+    server = Server(settings or RtcSettings())
     app = web.Application()
     app.router.add_route("*", "/{role:whip|whep}/show", server.handle)
     app.router.add_route("*", "/{role:whip|whep}/show/{session}", server.handle)
-    app.router.add_get("/", server._page)
+    app.router.add_get("/{page:publish|watch}", server._page)
     app.router.add_post("/report", server._report)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -1,8 +1,8 @@
 """Surfaces of the show's products as stacks of rings, in plain numpy.
 
-Every part of every product is one *loft*: float64 (m, n, 3), m closed rings of n points, x to the right, y away
-from the camera, z up, in decimetres. Point k of a ring carries the texture coordinate u = k / n; u = 0.5 faces the
-camera at yaw 0.
+Every part of every product is one *loft*: float64 (m, n, 3), m closed rings of n points, x to the right, y
+away from the camera, z up, in decimetres. Point k of a ring carries the texture coordinate u = k / n; u = 0.5
+faces the camera at yaw 0.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def lathe(profile: Sequence[tuple[float, float, float]], n: int = 72) -> Loft:
 
 
 def rounded_rect(width: float, depth: float, corner: float, n: int = 96) -> NDArray[np.float64]:
-    """One ring (n, 2): a rectangle with round corners, points evenly spread by arc length, u = 0.5 at the front."""
+    """One ring (n, 2): a rectangle with round corners, points even by arc length, u = 0.5 in front."""
     corner = max(1e-4, min(corner, 0.499 * width, 0.499 * depth))
     hx, hy = width / 2 - corner, depth / 2 - corner
     arcs = []
@@ -103,10 +103,8 @@ def curve(points: Sequence[tuple[float, float, float]], steps: int = 40) -> NDAr
     for i in range(1, len(p) - 2):
         a, b, c, d = p[i - 1 : i + 3]
         for t in np.linspace(0, 1, per, endpoint=False):
-            out.append(
-                0.5
-                * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
-            )
+            square, cube = 2 * a - 5 * b + 4 * c - d, 3 * b - a - 3 * c + d
+            out += [0.5 * (2 * b + (c - a) * t + square * t**2 + cube * t**3)]
     out.append(p[-2])
     return np.array(out)
 

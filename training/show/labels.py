@@ -1,7 +1,7 @@
 """Printed surfaces of the show's products, drawn with Pillow.
 
-A texture is an unrolled surface, u across (0.5 = front), v up. Its alpha channel is not transparency: 255 marks
-paper (matte), 0 bare material (as glossy as the part says).
+A texture is an unrolled surface, u across (0.5 = front), v up. Its alpha channel is not transparency: 255
+marks paper (matte), 0 bare material (as glossy as the part says).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Color = tuple[int, int, int]
 
 
 def rgb(value: str) -> Color:
-    """ "#rrggbb" as three bytes."""
+    """Three bytes of "#rrggbb"."""
     return int(value[1:3], 16), int(value[3:5], 16), int(value[5:7], 16)
 
 
@@ -31,8 +31,9 @@ class Print:
 
     base: colour of the bare material; paper: label colour; ink and accent: print colours, all "#rrggbb".
     motif: one of "leaf", "waves", "sun", "dots", "stripes", "peaks", "rings", "none".
-    area: label rectangle in fractions of the texture, x0 y0 x1 y1 with y down; None prints on the bare material.
+    area: label rectangle in fractions of the texture, x0 y0 x1 y1, y down; None prints on the bare material.
     back: draw a second label with small print and a bar code at the back.
+    front: half width of the front panel in fractions of the texture, for prints that go all the way round.
     """
 
     brand: str
@@ -47,6 +48,7 @@ class Print:
     serif: bool = False
     back: bool = True
     seed: int = 0
+    front: float = 0.2
 
 
 def _fit(
@@ -172,7 +174,7 @@ def texture(p: Print, aspect: float, width: int = 1536) -> Image.Image:
     rng = random.Random(p.seed)
     x0, y0, x1, y1 = p.area or (0.22, 0.12, 0.78, 0.9)
     box = (x0 * width, y0 * height, x1 * width, y1 * height)
-    half = 0.42 * (box[2] - box[0])
+    half = min(0.42 * (x1 - x0), 0.8 * p.front) * width
     if p.area is not None:
         wrap = x1 - x0 > 0.98
         for shape in (
@@ -184,16 +186,12 @@ def texture(p: Print, aspect: float, width: int = 1536) -> Image.Image:
             cover.rounded_rectangle(shape, radius=0 if wrap else width // 80, fill=255)
         if wrap:
             draw.rectangle((0, box[3] - (box[3] - box[1]) * 0.08, width, box[3]), fill=rgb(p.accent))
-    front_half = min((box[2] - box[0]) / 2, 0.25 * width)
+    front_half = min((x1 - x0) / 2, p.front) * width
     front = (width / 2 - front_half, box[1], width / 2 + front_half, box[3])
     _front(draw, p, front)
     if p.back:
-        layer = Image.new("RGB", image.size)
-        layer.paste(image)
-        _back(ImageDraw.Draw(layer), p, (width / 2 - half, box[1], width / 2 + half, box[3] * 0.93), rng)
         small = Image.new("RGB", (int(2 * half), int(box[3] - box[1])), rgb(p.paper if p.area else p.base))
         _back(ImageDraw.Draw(small), p, (0, 0, small.width, small.height), rng)
-        small = small.crop((0, 0, small.width, small.height))
         image.paste(small.crop((small.width // 2, 0, small.width, small.height)), (0, int(box[1])))
         image.paste(
             small.crop((0, 0, small.width // 2, small.height)), (width - small.width // 2, int(box[1]))

@@ -57,6 +57,8 @@ _PATHS = {
     ("server", "data_dir"),
     ("server", "cert"),
     ("server", "key"),
+    ("server", "trace"),
+    ("server", "trace"),
     ("inference", "detector"),
     ("inference", "embedder"),
 }

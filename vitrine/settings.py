@@ -78,6 +78,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         origins: pages of other sites let in, exact ("https://shop.example"); the same origin always is.
         public_url: address people use when a proxy stands in front.
         max_streams: streams this process admits; further ones get 503.
+        trace: file to which the times of every overlay are written, for measurements.
     """
 
     host: str = "127.0.0.1"
@@ -89,6 +90,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     origins: tuple[str, ...] = ()
     public_url: str = ""
     max_streams: Annotated[int, Meta(ge=1, le=1000)] = 16
+    trace: Path | None = None
 
     def __post_init__(self) -> None:
         if self.tls == "files" and not (self.cert and self.key):
@@ -194,12 +196,14 @@ class OverlayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         dwell_ms: a product must have been in the picture so long before its hotspot appears.
         show_similar: also show products that are similar to what is seen, marked as such.
         latency_ms: how far viewers hold back their video so that boxes arrive first; 0 learns it.
+        max_viewers: websocket connections accepted; further ones get 503.
     """
 
     max_hotspots: Annotated[int, Meta(ge=1, le=32)] = 8
     dwell_ms: Millis = 150
     show_similar: bool = True
     latency_ms: Annotated[int, Meta(ge=0, le=4000)] = 0
+    max_viewers: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
 
 
 class BusConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

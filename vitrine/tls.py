@@ -54,6 +54,11 @@ class Certificate:
     fingerprint: str
     names: tuple[str, ...]
 
+    @property
+    def words(self) -> str:
+        """What to tell people before they open the page."""
+        return f"{BROWSER_WORDS}\nFingerprint (SHA-256): {self.fingerprint}"
+
 
 def local_names(host: str) -> list[str]:
     """Names and addresses under which this machine may be reached when it listens on `host`."""

@@ -1,0 +1,57 @@
+"""Other ways to do the same work, each in a virtual environment of its own.
+
+``python -m benchmarks.peers setup`` prepares them; a benchmark leaves out, by name, those that are not there.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.machine import ROOT
+
+HOME = ROOT / ".cache" / "peers"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One project to compare with.
+
+    Attributes:
+        name: row name.
+        module: server in this package, run with the peer's own interpreter.
+        requirements: pinned, for pip; empty when Vitrine's own environment has all it needs.
+        what: one line for people.
+    """
+
+    name: str
+    module: str
+    requirements: tuple[str, ...]
+    what: str
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter, whether it is there or not."""
+        return HOME / self.name / "bin" / "python" if self.requirements else Path(sys.executable)
+
+    @property
+    def missing(self) -> str:
+        """Why it cannot run, in words; empty when it can."""
+        if not self.requirements or (HOME / self.name / "ready").exists():
+            return ""
+        return f"{self.name}: not installed (./run bench-setup)"
+
+    def command(self, *arguments: str | Path) -> list[str | Path]:
+        """How to start its server."""
+        return [self.python, "-m", f"benchmarks.peers.{self.module}", *arguments]
+
+
+AIORTC = Peer(
+    "aiortc loop",
+    "plain_aiortc",
+    (),
+    "what the documentation suggests: `frame = await track.recv()`, the detector in `asyncio.to_thread`",
+)
+FASTRTC = Peer("fastrtc", "fastrtc_server", ("fastrtc==0.0.34",), "FastRTC with a video handler")
+PEERS = {peer.name: peer for peer in (AIORTC, FASTRTC)}

@@ -1,0 +1,36 @@
+"""Which benchmarks there are. Imported on use: listing them loads none."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.harness import Benchmark
+
+BENCHMARKS = {
+    "sync": "benchmarks.sync:BENCH",
+    "pipeline": "benchmarks.pipeline:BENCH",
+    "overload": "benchmarks.overload:BENCH",
+}
+"""Name -> "module:attribute"."""
+
+SUMMARIES = {
+    "sync": "Does the hotspot sit on the very frame a browser paints? In frames, read off the screen.",
+    "pipeline": "How old is an overlay when it is handed to the socket, and where did the time go?",
+    "overload": "Does a detector ten times too slow let frame age or memory grow, or lose a frame uncounted?",
+}
+"""Name -> the one question it answers."""
+
+
+def load(name: str) -> Benchmark:
+    """Import benchmark `name`.
+
+    Raises:
+        KeyError: unknown; lists the known ones.
+    """
+    if name not in BENCHMARKS:
+        raise KeyError(f"no benchmark {name!r}; there are: {', '.join(sorted(BENCHMARKS))}")
+    module, _, attribute = BENCHMARKS[name].partition(":")
+    bench: Benchmark = getattr(importlib.import_module(module), attribute)
+    return bench

@@ -1,0 +1,247 @@
+"""Does the hotspot sit on the very frame a browser paints? In frames, read off the screen.
+
+A Chromium page draws an object that moves on a known path and a barcode of the frame number, and publishes
+both through WHIP. The server runs with a detector that finds the object and takes 0, 60 or 120 ms for it. A
+second Chromium shows the real viewer page. Its screencast (the composited picture, not what any script believes)
+is read back: which frame is on screen, where the object is, where the hotspot is. The hotspot's place on the
+known path tells to which frame it belongs.
+
+Peers, in the same run: a div moved when the message arrives, and a div moved in the video's frame callback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+import psutil
+from matplotlib.figure import Figure
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from benchmarks.engine import KEY, STREAM, Engine, catalogue, engine
+from benchmarks.harness import Benchmark, Outcome, Settings, main
+from benchmarks.painted import capture
+from benchmarks.painted.blob import write_embedder, write_model
+from benchmarks.painted.motion import Motion, ellipse
+from benchmarks.painted.readback import read
+from benchmarks.painted.verdict import LIMIT, Reading, verdict
+from benchmarks.procs import cpu_s
+from benchmarks.report import Report, Row, Target, judge
+from benchmarks.stats import interleaved, percentile
+
+SUBJECTS = ("vitrine", "div on arrival", "div in callback", "cpu")
+SETTLE_S = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One viewer under one setting."""
+
+    subject: str
+    codec: str
+    delay_ms: int
+    hold: bool
+
+    @property
+    def name(self) -> str:
+        """For progress."""
+        return f"{self.subject}, {self.codec}, {self.delay_ms} ms, hold {'on' if self.hold else 'off'}"
+
+
+def cases(codec: str, delay_ms: int, settings: Settings) -> list[Case]:
+    """What is filmed while one publisher delivers `codec` into a server whose detector takes `delay_ms`."""
+    vitrine = [Case("vitrine", codec, delay_ms, hold) for hold in (True, False)]
+    peers = [
+        Case(subject, codec, delay_ms, hold)
+        for subject in ("div on arrival", "div in callback")
+        for hold in (True, False)
+        if codec == "H264" and delay_ms == 60
+    ]
+    if settings.quick:
+        vitrine, peers = vitrine[:1], peers[2:3]
+    return [case for case in (*vitrine, *peers) if settings.wants(case.subject)]
+
+
+def run(settings: Settings) -> Outcome:
+    """Film every case; a row each."""
+    return asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> Outcome:
+    seconds = settings.seconds or (6.0 if settings.quick else 12.0)
+    pairs = [("H264", 60)] if settings.quick else [(c, d) for c in ("H264", "VP8") for d in (0, 60, 120)]
+    rows: list[Row] = []
+    for codec, delay_ms in interleaved(pairs, 1, settings.seed):
+        async with _stage(codec, delay_ms) as stage:
+            for case in interleaved(cases(codec, delay_ms, settings), 1, settings.seed):
+                settings.say(f"{case.name}: {seconds:.0f} s")
+                rows.append(await stage.film(case, seconds))
+            if (codec, delay_ms) == ("H264", 60) and settings.wants("cpu") and not settings.quick:
+                settings.say("processor time with and without the overlay")
+                rows += await stage.cost(settings.seed)
+    order = {name: index for index, name in enumerate(SUBJECTS)}
+    rows.sort(
+        key=lambda r: (order[str(r["subject"])], str(r["codec"]), int(r["delay_ms"] or 0), str(r["hold"]))
+    )
+    return rows, _judge(rows)
+
+
+def _judge(rows: Sequence[Row]) -> list[Target]:
+    held = [row for row in rows if row["subject"] == "vitrine" and row["hold"]]
+    targets = []
+    for row in held:
+        where = f"{row['codec']}, detector {row['delay_ms']} ms"
+        aligned, shown = float(row["aligned_pct"] or 0), float(row["hotspot_pct"] or 0)
+        targets.append(judge(f"0 frames off, {where}", aligned, ">= 99", "% of frames with a hotspot"))
+        targets.append(judge(f"hotspot shown, {where}", shown, ">= 95", "% of frames with the object"))
+    cpu = {row["page"]: float(row["cpu_pct"] or 0) for row in rows if row["subject"] == "cpu"}
+    if cpu:
+        above = cpu["with overlay"] - cpu["video only"]
+        targets.append(judge("browser above plain video", above, "<= 10", "points of a core"))
+    return targets
+
+
+@dataclass(slots=True)
+class Stage:
+    """A server with a publisher, ready for viewers."""
+
+    server: Engine
+    site: str
+    motion: Motion
+    viewers: Browser
+    codec: str
+    delay_ms: int
+
+    async def film(self, case: Case, seconds: float) -> Row:
+        """Watch one viewer's screen."""
+        async with self._watching(case) as (context, page):
+            await asyncio.sleep(SETTLE_S)
+            reel = await capture.film(context, page, seconds)
+        pictures = await asyncio.to_thread(reel.developed)
+        readings = [Reading(read(shot, area), area.width) for shot, area in pictures]
+        return {
+            "subject": case.subject,
+            "codec": case.codec,
+            "delay_ms": case.delay_ms,
+            "hold": case.hold,
+            **verdict(self.motion, readings, seconds),
+        }
+
+    async def cost(self, seed: int, rounds: int = 3, seconds: float = 8.0) -> list[Row]:
+        """Processor time of a whole browser that shows the viewer page, with the overlay and without."""
+        taken: dict[str, list[float]] = {"with overlay": [], "video only": []}
+        for name in interleaved(list(taken), rounds, seed):
+            case = Case("vitrine", self.codec, self.delay_ms, True)
+            async with self._watching(case, overlay=name == "with overlay", marked=False):
+                await asyncio.sleep(SETTLE_S)
+                began = sum(map(cpu_s, _browsers(self.viewers)))
+                await asyncio.sleep(seconds)
+                used = sum(map(cpu_s, _browsers(self.viewers))) - began
+                taken[name].append(100 * used / seconds)
+        common: Row = {"subject": "cpu", "codec": self.codec, "delay_ms": self.delay_ms, "hold": True}
+        return [
+            {**common, "page": name, "cpu_pct": round(percentile(values, 50), 1)}
+            for name, values in taken.items()
+        ]
+
+    @asynccontextmanager
+    async def _watching(
+        self, case: Case, *, overlay: bool = True, marked: bool = True
+    ) -> AsyncIterator[tuple[BrowserContext, Page]]:
+        context = await self.viewers.new_context(viewport=capture.VIEWPORT)
+        try:
+            page = await context.new_page()
+            if not case.hold:
+                await page.add_init_script(capture.NO_HOLD)
+            if not overlay:
+                await page.add_init_script(capture.NO_OVERLAY)
+            await page.goto(self._address(case))
+            if marked and case.subject == "vitrine":
+                await page.add_style_tag(content=capture.MARKED)
+            await capture.playing(page, 20)
+            yield context, page
+        finally:
+            await context.close()
+
+    def _address(self, case: Case) -> str:
+        if case.subject == "vitrine":
+            return f"{self.server.url}/watch/{STREAM}"
+        mode = case.subject.rpartition(" ")[2]
+        facts = {
+            "server": self.server.url,
+            "stream": STREAM,
+            "mode": mode,
+            "hold": "on" if case.hold else "off",
+        }
+        return f"{self.site}/peers.html?{urlencode(facts)}"
+
+
+@asynccontextmanager
+async def _stage(codec: str, delay_ms: int) -> AsyncIterator[Stage]:
+    """Server, publisher and an empty viewers' browser."""
+    motion = ellipse()
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        site = await stack.enter_async_context(capture.pages(motion))
+        sections: dict[str, dict[str, object]] = {
+            "server": {"origins": [site]},
+            "inference": {
+                "detector": str(write_model(folder / "blob.onnx", delay_ms)),
+                "embedder": str(write_embedder(folder / "embedder.onnx")),
+                "budget_ms": 60 + 2 * delay_ms,
+            },
+            "catalog": {"feed": str(catalogue(folder))},
+        }
+        server = stack.enter_context(engine(folder, sections, blob=True))
+        playwright = await stack.enter_async_context(async_playwright())
+        publishers = await stack.enter_async_context(capture.browser(playwright))
+        context = await publishers.new_context(viewport={"width": 1280, "height": 720})
+        await capture.publish(context, site, server.whip, KEY, codec)
+        viewers = await stack.enter_async_context(capture.browser(playwright))
+        yield Stage(server, site, motion, viewers, codec, delay_ms)
+
+
+def _browsers(browser: Browser) -> list[int]:
+    """Process ids of the viewers' browser: the younger of the Chromiums this process started."""
+    roots = [
+        process
+        for process in psutil.Process(os.getpid()).children(recursive=True)
+        if process.name().startswith("chrom")
+        and "crashpad" not in process.name()
+        and not any(part.startswith("--type=") for part in process.cmdline())
+    ]
+    roots.sort(key=lambda process: process.create_time())
+    assert browser.is_connected()
+    return [roots[-1].pid]
+
+
+def draw(report: Report, figure: Figure) -> None:
+    """One histogram of misalignment per filmed case."""
+    rows = [row for row in report.rows if row["subject"] != "cpu"]
+    columns = min(4, max(1, len(rows)))
+    lines = -(-len(rows) // columns)
+    figure.set_size_inches(3.2 * columns, 2.0 * lines + 0.4)
+    panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    offsets = range(-LIMIT, LIMIT + 1)
+    for panel, row in zip(panels, rows, strict=False):
+        whole = sum(float(row.get(f"off_{offset:+d}") or 0) for offset in offsets) or 1.0
+        heights = [100 * float(row.get(f"off_{offset:+d}") or 0) / whole for offset in offsets]
+        panel.bar(list(offsets), heights, color=["#2a7" if offset == 0 else "#c54" for offset in offsets])
+        hold = "held" if row["hold"] else "not held"
+        panel.set_title(f"{row['subject']}\n{row['codec']} {row['delay_ms']} ms {hold}", fontsize=8)
+    for panel in panels[len(rows) :]:
+        panel.set_axis_off()
+    figure.supxlabel("frames the hotspot is off (below 0: it lags)")
+    figure.supylabel("% of painted frames")
+
+
+BENCH = Benchmark("sync", run, draw, SUBJECTS)
+
+if __name__ == "__main__":
+    raise SystemExit(main(BENCH))

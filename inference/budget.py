@@ -24,6 +24,7 @@ class BudgetSettings:
         rungs: the ladder, in any order.
         quantile: of recent costs that must fit.
         window: recent costs remembered per rung.
+        fresh_ms: costs older than this are not trusted any more.
         climb: a larger rung is taken when its cost fits into this share of what is left...
         climb_ms: ...for this long.
         duty: largest share of the time the device may work for this stream.
@@ -37,6 +38,7 @@ class BudgetSettings:
     rungs: tuple[Rung, ...] = (Rung(416, 416),)
     quantile: float = 0.9
     window: int = 30
+    fresh_ms: float = 3_000.0
     climb: float = 0.8
     climb_ms: float = 500.0
     duty: float = 0.7
@@ -46,31 +48,40 @@ class BudgetSettings:
 
 
 class CostEstimate:
-    """A quantile over the last costs; reacts within a few runs to a change in either direction."""
+    """A quantile over the last costs; reacts within a few runs to a change in either direction.
 
-    def __init__(self, window: int, quantile: float) -> None:
-        self._costs: deque[int] = deque(maxlen=window)
+    Costs older than `fresh_ms` count only while there is nothing newer anywhere: what a rung cost while
+    another process held the machine says nothing about now.
+    """
+
+    def __init__(self, window: int, quantile: float, fresh_ms: float) -> None:
+        self._costs: deque[tuple[int, int]] = deque(maxlen=window)
         self._quantile = quantile
+        self._fresh_ns = int(fresh_ms * 1e6)
 
-    def __len__(self) -> int:
-        return len(self._costs)
+    def add(self, took_ns: int, now_ns: int) -> None:
+        """One more run, that ended about `now_ns`."""
+        self._costs.append((now_ns, took_ns))
 
-    def add(self, took_ns: int) -> None:
-        """One more run."""
-        self._costs.append(took_ns)
+    def fresh_ns(self, now_ns: int) -> int | None:
+        """The quantile of fresh costs, at least the median of the last three; None where there is none."""
+        return self._value([cost for when, cost in self._costs if now_ns - when <= self._fresh_ns])
 
-    def value_ns(self) -> int | None:
-        """The quantile, at least the median of the last three; None before the first run."""
-        if not self._costs:
-            return None
-        ordered = sorted(self._costs)
-        usual = ordered[min(len(ordered) - 1, int(self._quantile * len(ordered)))]
-        lately = sorted(list(self._costs)[-3:])
-        return max(usual, lately[len(lately) // 2])
+    def old_ns(self) -> int | None:
+        """The same of all costs remembered; None before the first run."""
+        return self._value([cost for _, cost in self._costs])
 
     def typical_ns(self) -> int | None:
-        """The median; None before the first run."""
-        return sorted(self._costs)[len(self._costs) // 2] if self._costs else None
+        """The median of all; None before the first run."""
+        ordered = sorted(cost for _, cost in self._costs)
+        return ordered[len(ordered) // 2] if ordered else None
+
+    def _value(self, costs: list[int]) -> int | None:
+        if not costs:
+            return None
+        ordered, lately = sorted(costs), sorted(costs[-3:])
+        usual = ordered[min(len(ordered) - 1, int(self._quantile * len(ordered)))]
+        return max(usual, lately[len(lately) // 2])
 
 
 class BudgetPlanner:
@@ -79,8 +90,9 @@ class BudgetPlanner:
     def __init__(self, settings: BudgetSettings = BudgetSettings()) -> None:
         self.settings = settings
         self._rungs = sorted(settings.rungs, key=lambda rung: rung.width * rung.height, reverse=True)
-        self._costs = {rung: CostEstimate(settings.window, settings.quantile) for rung in self._rungs}
-        self._embed = CostEstimate(settings.window, 0.5)
+        self._costs = {rung: self._estimate(settings.quantile) for rung in self._rungs}
+        self._embed = self._estimate(0.5)
+        self._now_ns = 0
         self._current = self._rungs[0]
         self._could_climb_ns: int | None = None
         self._detected_ns: int | None = None
@@ -90,6 +102,7 @@ class BudgetPlanner:
     def plan(self, arrived_ns: int, now_ns: int, demand: Demand) -> Plan:
         """What to do with the frame that arrived at `arrived_ns`, decided at `now_ns`."""
         self._pace(arrived_ns)
+        self._now_ns = now_ns
         deadline_ns = arrived_ns + int((self.settings.budget_ms - self.settings.reserve_ms) * 1e6)
         since_ns = None if self._detected_ns is None else now_ns - self._detected_ns
         if demand.viewers == 0 and demand.pinned == 0:
@@ -97,7 +110,7 @@ class BudgetPlanner:
         busy_ns = self._costs[self._current].typical_ns() or 0
         if since_ns is not None and since_ns < busy_ns / self.settings.duty - self._interval_ns / 2:
             return Plan(False, None, deadline_ns, 0, "device-duty")
-        rung = self._choose(deadline_ns - now_ns, now_ns)
+        rung = self._choose(deadline_ns - now_ns)
         if rung is not None:
             return self._detect(rung, deadline_ns, now_ns, "detect")
         if since_ns is None or since_ns >= self.settings.retry_ms * 1e6:
@@ -109,7 +122,7 @@ class BudgetPlanner:
         """A detection at `rung` took this long, hand-over to tracks; also from warm-up, as a first guess."""
         estimate = self._costs.get(rung)
         if estimate is not None:
-            estimate.add(took_ns)
+            estimate.add(took_ns, self._now_ns)
 
     def observe_cancelled(self, rung: Rung, after_ns: int) -> None:
         """A detection at `rung` was cancelled after this long: it would have taken longer still."""
@@ -121,7 +134,7 @@ class BudgetPlanner:
 
     def observe_embed(self, took_ns: int) -> None:
         """Embedding one crop took this long."""
-        self._embed.add(took_ns)
+        self._embed.add(took_ns, self._now_ns)
 
     def observe_result(self, plan: Plan, result: FrameResult) -> None:
         """Learn from a processed frame: `observe` or `observe_cancelled` with its stages."""
@@ -136,9 +149,9 @@ class BudgetPlanner:
             self.observe_embed(result.stages_ns["embed"])
 
     def costs_ms(self) -> dict[Rung, float | None]:
-        """What each rung is believed to cost, for operators; None where it was never run."""
-        values = {rung: estimate.value_ns() for rung, estimate in self._costs.items()}
-        return {rung: None if value is None else value / 1e6 for rung, value in values.items()}
+        """What each rung is believed to cost, for operators; None before the first run of any."""
+        known = any(estimate.typical_ns() is not None for estimate in self._costs.values())
+        return {rung: self._cost_ns(rung) / 1e6 if known else None for rung in self._rungs}
 
     # ---- decisions -----------------------------------------------------------------------------------------
 
@@ -153,13 +166,13 @@ class BudgetPlanner:
         self._detected_ns = now_ns
         return Plan(True, rung, deadline_ns, self._embed_limit(rung), reason)
 
-    def _choose(self, left_ns: int, now_ns: int) -> Rung | None:
+    def _choose(self, left_ns: int) -> Rung | None:
         """The largest rung that fits; down at once, up only after fitting well for a while."""
         at = self._rungs.index(self._current)
         larger = self._rungs[at - 1] if at else None
         if larger is not None and self._cost_ns(larger) <= self.settings.climb * left_ns:
-            since_ns = self._could_climb_ns = self._could_climb_ns or now_ns
-            if now_ns - since_ns >= self.settings.climb_ms * 1e6:
+            since_ns = self._could_climb_ns = self._could_climb_ns or self._now_ns
+            if self._now_ns - since_ns >= self.settings.climb_ms * 1e6:
                 self._current, self._could_climb_ns = larger, None
                 return larger
         else:
@@ -171,21 +184,29 @@ class BudgetPlanner:
         return None
 
     def _cost_ns(self, rung: Rung) -> int:
-        """Believed cost; an unmeasured rung is scaled by area from the nearest measured one, else free."""
-        own = self._costs[rung].value_ns()
-        known = [(other, estimate.value_ns()) for other, estimate in self._costs.items() if len(estimate)]
-        if own is not None or not known:
-            return own or 0
-        other, cost_ns = min(known, key=lambda pair: abs(_area(pair[0]) - _area(rung)))
-        return int((cost_ns or 0) * _area(rung) / _area(other))
+        """Believed cost: a fresh one, else scaled by area from a rung that has one, else an old one."""
+        fresh = {other: cost.fresh_ns(self._now_ns) for other, cost in self._costs.items()}
+        values = {other: value for other, value in fresh.items() if value is not None}
+        if not values:
+            old = {other: cost.old_ns() for other, cost in self._costs.items()}
+            values = {other: value for other, value in old.items() if value is not None}
+        if rung in values:
+            return values[rung]
+        if not values:
+            return 0
+        nearest = min(values, key=lambda other: abs(_area(other) - _area(rung)))
+        return int(values[nearest] * _area(rung) / _area(nearest))
 
     def _embed_limit(self, rung: Rung) -> int:
         """Crops that fit between the end of this detection and the next frame; at least one."""
-        cost_ns = self._embed.value_ns()
+        cost_ns = self._embed.old_ns()
         if cost_ns is None:
             return 1
         detect_ns = self._costs[rung].typical_ns() or 0
         return min(self.settings.max_embed, max(1, (self._interval_ns - detect_ns) // max(cost_ns, 1)))
+
+    def _estimate(self, quantile: float) -> CostEstimate:
+        return CostEstimate(self.settings.window, quantile, self.settings.fresh_ms)
 
     def _pace(self, arrived_ns: int) -> None:
         """Follow the interval between frames."""

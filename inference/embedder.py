@@ -150,7 +150,7 @@ def input_spec(info: ModelInfo) -> InputSpec:
     size = value.get("size", side)
     if not isinstance(size, int) or size < 8 or (side, other) not in {(size, size), (None, None)}:
         raise ModelError(f"{info.path}: expected a square image input, got {image}; metadata size {size}")
-    low, high = _numbers(info, value.get("range", [0, 1]), 2)
+    low, high = _range(info, value.get("range", "0..1"))
     default_mean, default_std = ((0.0,) * 3, (1.0,) * 3) if value else _IMAGENET
     if not value and _dimension(info) in (1280, 1024):
         low, high, default_mean, default_std = -1.0, 1.0, (0.0,) * 3, (1.0,) * 3
@@ -162,7 +162,7 @@ def input_spec(info: ModelInfo) -> InputSpec:
         integer=image.dtype == "tensor(uint8)",
         scale=tuple((high - low) / 255.0 / s for s in std),
         offset=tuple((low - m) / s for m, s in zip(mean, std, strict=True)),
-        bgr=value.get("order", "rgb") == "bgr",
+        bgr=str(value.get("order", "RGB")).upper() == "BGR",
         fixed_batch=image.shape[0] or 0,
     )
 
@@ -192,6 +192,16 @@ def _dimension(info: ModelInfo) -> int:
     if len(shape) < 2 or shape[1] is None or any(size not in (1, None) for size in shape[2:]):
         raise ModelError(f"{info.path}: no embedder: expected one output (n, d). {info.describe()}")
     return shape[1]
+
+
+def _range(info: ModelInfo, value: object) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in str(value).split(".."))
+    except ValueError as error:
+        raise ModelError(
+            f"{info.path}: metadata vitrine.input: range: got {value!r}, expected text such as '0..255'"
+        ) from error
+    return low, high
 
 
 def _numbers(info: ModelInfo, value: object, count: int) -> list[float]:

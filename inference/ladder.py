@@ -87,7 +87,8 @@ def _check(proto: onnx.ModelProto, before: list[list[int]], old: Rung, rung: Run
         raise ModelError(
             f"{path}: cannot be used at {rung.width}x{rung.height}: {str(error).strip()[-200:]}; {fix}"
         ) from error
-    if _outputs(inferred) == before and rung.width * rung.height != old.width * old.height:
+    known = all(size > 0 for shape in before for size in shape)
+    if known and _outputs(inferred) == before and rung.width * rung.height != old.width * old.height:
         raise ModelError(
             f"{path}: its outputs keep the size of a {old.width}x{old.height} input when the input becomes "
             f"{rung.width}x{rung.height}: the size is baked into the graph; {fix}"

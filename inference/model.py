@@ -80,16 +80,21 @@ class ModelInfo:
         return value
 
     def names(self, default: tuple[str, ...]) -> tuple[str, ...]:
-        """Class names from metadata ``vitrine.names`` (a JSON list of strings), else `default`.
+        """Class names from metadata ``vitrine.names``, else `default`.
+
+        The metadata is JSON: a list of names, or an object of index to name, ``{"0": "product"}``.
 
         Raises:
-            ModelError: the metadata is not a non-empty list of strings.
+            ModelError: the metadata is neither.
         """
         value = self.metadata_json("vitrine.names")
         if value is None:
             return default
+        if isinstance(value, dict) and set(value) == {str(i) for i in range(len(value))}:
+            value = [value[str(i)] for i in range(len(value))]
         if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
             raise ModelError(
-                f"{self.path}: metadata vitrine.names: expected a JSON list of strings, got {str(value)[:80]}"
+                f"{self.path}: metadata vitrine.names: expected a JSON list of names or an object of "
+                f"index to name, got {str(value)[:80]}"
             )
         return tuple(value)

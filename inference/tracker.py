@@ -34,8 +34,10 @@ class TrackerSettings:
         high_score: detections of the first stage.
         low_score: detections that may only prolong a track.
         new_score: detections that may start one.
-        confirm_ms: a track measured twice at least this far apart is confirmed.
-        hide_ms: shown for this long after its last measurement.
+        confirm_ms: a track measured twice at least this far apart is confirmed...
+        confirm_score: ...once its scores add up to this: sure detections count sooner than unsure ones.
+        miss_ms: shown while detections have missed it for no longer than this...
+        hide_ms: ...and the last detection of anything is no older than this.
         lost_ms: kept this long for re-activation.
         near_ms: kept this long for re-activation by position.
         buffer: growth of boxes in the first stage.
@@ -51,10 +53,12 @@ class TrackerSettings:
     low_score: float = 0.1
     new_score: float = 0.5
     confirm_ms: float = 30.0
+    confirm_score: float = 1.4
+    miss_ms: float = 200.0
     hide_ms: float = 500.0
     lost_ms: float = 10_000.0
     near_ms: float = 1_500.0
-    buffer: float = 0.2
+    buffer: float = 0.1
     wide_buffer: float = 0.5
     max_cost: float = 0.85
     same_look: float = 0.75
@@ -178,7 +182,7 @@ class Tracker:
 
     def lost(self) -> tuple[int, ...]:
         """Ids kept for re-activation but not shown."""
-        return tuple(life.id for life in self._lives if life.absent_s * 1e3 > self._settings.hide_ms)
+        return tuple(life.id for life in self._lives if life.absent_s * 1e3 > self._settings.miss_ms)
 
     def known(self) -> frozenset[int]:
         """Every id that can still come back."""
@@ -242,7 +246,11 @@ class Tracker:
             name = detections.names[detections.labels[column]]
             life.votes[name] = life.votes.get(name, 0.0) + score
             life.label = max(life.votes, key=life.votes.__getitem__)
-            if (pts_ns - life.first_ns) / 1e6 >= self._settings.confirm_ms:
+            seen_ms = (pts_ns - life.first_ns) / 1e6
+            if (
+                seen_ms >= self._settings.confirm_ms
+                and sum(life.votes.values()) >= self._settings.confirm_score
+            ):
                 life.confirmed = True
 
     def _return(self, row: int, box: NDArray[np.float32], pts_ns: int) -> None:
@@ -292,8 +300,8 @@ class Tracker:
     # ---- answers -------------------------------------------------------------------------------------------
 
     def _shown(self, life: _Life, pts_ns: int) -> bool:
-        ahead_s = min(MAX_GAP_S, (pts_ns - self._path.base_ns) / 1e9)
-        return (life.absent_s + ahead_s) * 1e3 <= self._settings.hide_ms
+        ahead_ms = (pts_ns - self._path.base_ns) / 1e6
+        return life.absent_s * 1e3 <= self._settings.miss_ms and ahead_ms <= self._settings.hide_ms
 
     def _past(self, pts_ns: int) -> Iterable[Track]:
         """Between two past measurements of a track, linearly."""

@@ -69,9 +69,7 @@ class YoloX:
         _, rows, width = info.outputs[0].shape
         if width is not None and width < 6:
             return f"expected at least 6 values a row, got {width}"
-        if rows is not None and width is not None and rows < width:
-            return f"expected more rows than values a row, got {rows} x {width} (transposed: YOLOv8?)"
-        return _rows_mismatch(info, rows)
+        return _rows_mismatch(info, rows, width)
 
     def preprocess(self, frame: Frame, rung: Rung) -> tuple[dict[str, NDArray[np.generic]], Letterbox]:
         """Model inputs by name, and the letterbox to undo."""
@@ -104,11 +102,17 @@ class YoloX:
         return finish(boxes[best], scores[best], labels[best], self.names, letterbox, frame)
 
 
-def _rows_mismatch(info: ModelInfo, rows: int | None) -> str | None:
-    height, width = info.inputs[0].shape[2:]
-    if rows is None or height is None or width is None:
+def _rows_mismatch(info: ModelInfo, rows: int | None, values: int | None) -> str | None:
+    if rows is None:
         return None
-    expected = len(grid(width, height, strides_of(info, (8, 16, 32))).cells)
-    if rows != expected:
+    height, width = info.inputs[0].shape[2:]
+    expected = None
+    if height is not None and width is not None:
+        expected = len(grid(width, height, strides_of(info, (8, 16, 32))).cells)
+        if rows == expected:
+            return None
+    if values is not None and rows < values:
+        return f"expected more rows than values a row, got {rows} x {values} (transposed: YOLOv8?)"
+    if expected is not None:
         return f"expected {expected} rows for an input of {width}x{height} (strides 8, 16, 32), got {rows}"
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from overlay.messages import Card
 from overlay.types import Product, ShowList
@@ -130,5 +130,7 @@ class ShopPolicy:
     def cards(
         self, products: Sequence[Product], pids: Mapping[str, int], image: str = "/images/{id}/0"
     ) -> tuple[Card, ...]:
-        """Cards of a whole show. `image` is a pattern with ``{id}``."""
-        return tuple(self.card(item, pids[item.id], image.format(id=item.id)) for item in products)
+        """Cards of a whole show. `image` is a pattern with ``{id}``, which is percent-encoded."""
+        return tuple(
+            self.card(item, pids[item.id], image.format(id=quote(item.id, safe=""))) for item in products
+        )

@@ -1,0 +1,218 @@
+"""The catalogue on disk: products and vectors in SQLite, pictures as files beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from overlay.errors import CatalogError
+from overlay.types import Product
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS products (
+    id TEXT PRIMARY KEY, data BLOB NOT NULL, text TEXT NOT NULL, fingerprint TEXT NOT NULL,
+    pictures INTEGER NOT NULL, place INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS vectors (
+    id TEXT NOT NULL, view INTEGER NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL,
+    PRIMARY KEY (id, model, view)
+);
+"""
+_decoder = msgspec.json.Decoder(Product)
+
+
+def safe_id(product_id: str) -> str:
+    """A folder name for any product id; different ids never share one, whatever the file system."""
+    slug = re.sub(r"[^A-Za-z0-9_-]", "_", product_id)[:40]
+    return f"{slug}-{hashlib.sha256(product_id.encode()).hexdigest()[:10]}"
+
+
+class CatalogStore:
+    """Products, their pictures and their vectors. Blocking; safe to call from several threads.
+
+    Every `put` is one transaction; pictures are moved into place as whole files.
+
+    Args:
+        data_dir: made where absent; holds ``catalog.db`` and ``images/``.
+
+    Raises:
+        CatalogError: the folder or the database cannot be used.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._images = data_dir / "images"
+        self._path = data_dir / "catalog.db"
+        self._lock = threading.Lock()
+        try:
+            self._images.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise CatalogError(
+                f"{data_dir}: cannot hold the catalogue ({error}); choose a folder that can be written",
+                code="catalog-unusable",
+                http_status=500,
+            ) from None
+        try:
+            with self._locked() as db:
+                db.execute("PRAGMA journal_mode=WAL")
+                db.execute("PRAGMA synchronous=NORMAL")
+                db.execute("PRAGMA busy_timeout=5000")
+                db.executescript(_SCHEMA)
+        except CatalogError:
+            self._db.close()
+            raise
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                raise CatalogError(
+                    f"{self._path}: {error}; if it is damaged, move it away and import the feed again",
+                    code="catalog-damaged",
+                    http_status=500,
+                ) from None
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._locked() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    # ---- reading -------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        with self._locked() as db:
+            return int(db.execute("SELECT count(*) FROM products").fetchone()[0])
+
+    def list(self) -> list[Product]:
+        """All products, in the order they were first imported."""
+        with self._locked() as db:
+            rows = db.execute("SELECT data FROM products ORDER BY place").fetchall()
+        return [_decoder.decode(data) for (data,) in rows]
+
+    def get(self, product_id: str) -> Product:
+        """One product.
+
+        Raises:
+            CatalogError: the catalogue does not have it.
+        """
+        with self._locked() as db:
+            row = db.execute("SELECT data FROM products WHERE id = ?", (product_id,)).fetchone()
+        if row is None:
+            raise CatalogError(
+                f"product {product_id[:60]!r} is not in the catalogue; import a feed that has it",
+                code="product-unknown",
+            )
+        return _decoder.decode(row[0])
+
+    def search(self, text: str, limit: int = 50) -> Sequence[Product]:
+        """Products whose id, title, brand, colour or description contain every word of `text`."""
+        words = text.casefold().split()
+        where = " AND ".join(["text LIKE ? ESCAPE '\\'"] * len(words)) or "1"
+        escaped = ["%" + re.sub(r"([%_\\])", r"\\\1", word) + "%" for word in words]
+        with self._locked() as db:
+            query = f"SELECT data FROM products WHERE {where} ORDER BY place LIMIT ?"
+            rows = db.execute(query, (*escaped, limit)).fetchall()
+        return [_decoder.decode(data) for (data,) in rows]
+
+    def fingerprint(self, product_id: str) -> str:
+        """What `put` was given; empty where the product is not known."""
+        with self._locked() as db:
+            row = db.execute("SELECT fingerprint FROM products WHERE id = ?", (product_id,)).fetchone()
+        return str(row[0]) if row is not None else ""
+
+    def picture_path(self, product_id: str, number: int) -> Path | None:
+        """File of picture `number` (0 is the main one), a JPEG; None where there is none."""
+        path = self._images / safe_id(product_id) / f"{number}.jpg"
+        return path if number >= 0 and path.is_file() else None
+
+    def vectors(self, model_hash: str) -> Sequence[tuple[str, NDArray[np.float32]]]:
+        """(product id, unit float32 (dim,)) of every view that this model embedded."""
+        with self._locked() as db:
+            query = (
+                "SELECT id, vector FROM vectors JOIN products USING (id) WHERE model = ? ORDER BY place, view"
+            )
+            rows = db.execute(query, (model_hash,)).fetchall()
+        return [(product_id, np.frombuffer(blob, np.float32)) for product_id, blob in rows]
+
+    def without_vectors(self, model_hash: str) -> Sequence[str]:
+        """Products that have pictures but were not embedded by this model."""
+        with self._locked() as db:
+            rows = db.execute(
+                "SELECT id FROM products WHERE pictures > 0 AND id NOT IN "
+                "(SELECT id FROM vectors WHERE model = ?) ORDER BY place",
+                (model_hash,),
+            ).fetchall()
+        return [product_id for (product_id,) in rows]
+
+    # ---- writing -------------------------------------------------------------------------------------------
+
+    def put(self, product: Product, pictures: Sequence[bytes], fingerprint: str) -> None:
+        """Add or replace a product with its pictures (JPEG). Its earlier vectors are dropped."""
+        folder = self._images / safe_id(product.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, data in enumerate(pictures):
+            fresh = folder / f"{number}.jpg.new"
+            fresh.write_bytes(data)
+            fresh.replace(folder / f"{number}.jpg")
+        with self._transaction() as db:
+            db.execute("DELETE FROM vectors WHERE id = ?", (product.id,))
+            db.execute(
+                "INSERT INTO products (id, data, text, fingerprint, pictures, place) VALUES (?, ?, ?, ?, ?, "
+                "(SELECT coalesce(max(place), 0) + 1 FROM products)) ON CONFLICT (id) DO UPDATE SET "
+                "data = excluded.data, text = excluded.text, fingerprint = excluded.fingerprint, "
+                "pictures = excluded.pictures",
+                (product.id, msgspec.json.encode(product), _text(product), fingerprint, len(pictures)),
+            )
+        for old in folder.glob("*.jpg"):
+            if old.stem.isdigit() and int(old.stem) >= len(pictures):
+                old.unlink(missing_ok=True)
+
+    def put_vectors(self, product_id: str, model_hash: str, vectors: NDArray[np.float32]) -> None:
+        """Replace a product's vectors of one model: unit float32 (n, dim)."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM vectors WHERE id = ? AND model = ?", (product_id, model_hash))
+            db.executemany(
+                "INSERT INTO vectors (id, view, model, vector) VALUES (?, ?, ?, ?)",
+                [
+                    (product_id, view, model_hash, np.ascontiguousarray(vector, np.float32).tobytes())
+                    for view, vector in enumerate(vectors)
+                ],
+            )
+
+    def remove(self, product_id: str) -> None:
+        """Remove a product, its vectors and pictures. Does nothing where it is not known."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM vectors WHERE id = ?", (product_id,))
+            db.execute("DELETE FROM products WHERE id = ?", (product_id,))
+        folder = self._images / safe_id(product_id)
+        for picture in folder.glob("*.jpg"):
+            picture.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._db.close()
+
+
+def _text(product: Product) -> str:
+    parts = (product.id, product.title, product.brand, product.color, product.seller, product.description)
+    return " ".join(parts).casefold()

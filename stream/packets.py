@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
+from urllib.parse import urlsplit, urlunsplit
 
 import av
 from av.bitstream import BitStreamFilterContext
 
-from stream.bitstream import is_keyframe
+from stream.bitstream import has_parameter_sets, is_keyframe
 from stream.errors import SourceError
 from stream.types import RTP_CLOCK_HZ
 
@@ -28,7 +29,7 @@ class MediaPacket:
     Attributes:
         kind: ``"video"`` or ``"audio"``.
         data: access unit (H264: Annex B with parameter sets at keyframes) or audio packet.
-        pts_ns: presentation time from the beginning of the file.
+        pts_ns: presentation time from the first frame; audio may begin before it (negative).
         index: number of the packet of its kind, from 0: without B-frames the frame number.
         keyframe: decoding may start here.
     """
@@ -44,24 +45,40 @@ class MediaPacket:
         return (self.pts_ns * clock_hz + 500_000_000) // 1_000_000_000
 
 
-def open_media(url: str) -> Any:
+def open_media(url: str, file: IO[bytes] | None = None) -> Any:
     """Open what PyAV opens.
+
+    Args:
+        url: address or path; a name for messages when `file` is given.
+        file: an MPEG transport stream to read instead.
 
     Raises:
         SourceError: it cannot be opened, or has no video.
     """
+    shown = repr(_without_secrets(url))
     options = {"rtsp_transport": "tcp"} if url.startswith("rtsp") else {}
     try:
-        container = av.open(url, options=options, timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S))
+        if file is not None:
+            container = av.open(file, format="mpegts")
+        else:
+            container = av.open(url, options=options, timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(
-            f"source {url!r}: {error}; check the address and that the file or server is there",
+            f"source {shown}: {error}; check the address and that the file or server is there",
             code="source-open",
         ) from error
     if not container.streams.video:
         container.close()
-        raise SourceError(f"source {url!r}: got no video stream, expected one", code="source-no-video")
+        raise SourceError(f"source {shown}: got no video stream, expected one", code="source-no-video")
     return container
+
+
+def _without_secrets(url: str) -> str:
+    """The address without user name, password and query, for messages."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def passthrough_codec(stream: Any) -> str | None:
@@ -81,15 +98,20 @@ class AnnexB:
     """H264 packets in Annex B with parameter sets at keyframes, whatever the container stores."""
 
     def __init__(self, stream: Any) -> None:
-        extra = stream.codec_context.extradata
-        stored_as_avc = bool(extra) and extra[0] == 1
+        extra = stream.codec_context.extradata or b""
+        stored_as_avc = extra[:1] == b"\x01"
+        self._extra = b"" if stored_as_avc else extra
         self._filter = BitStreamFilterContext("h264_mp4toannexb", stream) if stored_as_avc else None
 
     def convert(self, packet: Any) -> bytes:
         """The packet's access unit."""
         if self._filter is None:
-            return bytes(packet)
-        return b"".join(bytes(out) for out in self._filter.filter(packet))
+            data = bytes(packet)
+            needs_sets = self._extra and is_keyframe("H264", data) and not has_parameter_sets(data)
+            return self._extra + data if needs_sets else data
+        copy = av.Packet(bytes(packet))  # the filter empties what it is given
+        copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+        return b"".join(bytes(out) for out in self._filter.filter(copy))
 
 
 def read_packets(url: str) -> Iterator[MediaPacket]:
@@ -116,17 +138,19 @@ def read_packets(url: str) -> Iterator[MediaPacket]:
             video,
             *(s for s in container.streams.audio[:1] if s.codec_context.name in ("opus", "libopus")),
         ]
-        start_ns: int | None = None
+        start_ns = int(video.start_time * video.time_base * 1e9) if video.start_time is not None else None
         counts = {"video": 0, "audio": 0}
         for packet in container.demux(wanted):
             if packet.pts is None or not packet.size:
                 continue
             at_ns = int(packet.pts * packet.time_base * 1_000_000_000)
-            if start_ns is None:
-                start_ns = at_ns
             kind = packet.stream.type
+            if start_ns is None:
+                if kind == "audio":
+                    continue  # time begins with the video
+                start_ns = at_ns
             is_h264 = kind == "video" and annexb is not None
             data = annexb.convert(packet) if is_h264 and annexb else bytes(packet)
             key = kind == "audio" or is_keyframe(codec, data)
-            yield MediaPacket(kind, data, max(at_ns - start_ns, 0), counts[kind], key)
+            yield MediaPacket(kind, data, at_ns - start_ns, counts[kind], key)
             counts[kind] += 1

@@ -126,6 +126,15 @@ def amount(price: str) -> tuple[int, str]:
     return int(whole) * 10_000 + int(fraction.ljust(4, "0") or 0), currency
 
 
+def price_problem(price: str) -> str:
+    """What is wrong with a price; empty when nothing is."""
+    try:
+        _price("price", price)
+    except _Bad as error:
+        return str(error)
+    return ""
+
+
 def gtin_check_digit(digits: str) -> int:
     """Check digit of a GTIN without it (GS1 General Specifications, 7.9): weights 3 and 1 from the right."""
     total = sum(int(digit) * (3 if index % 2 == 0 else 1) for index, digit in enumerate(reversed(digits)))

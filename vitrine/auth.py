@@ -34,12 +34,15 @@ LEEWAY_S: Final = 2
 
 
 class Role(StrEnum):
-    """What a credential is for. Only `VIEW` is implied by the others."""
+    """What a credential is for. Every other implies `VIEW`; `HOST` implies `PUBLISH`: hosts go live."""
 
     PUBLISH = "publish"
     HOST = "host"
     OPERATOR = "operator"
     VIEW = "view"
+
+
+_IMPLIED: Final = {Role.HOST: (Role.PUBLISH,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ class Authenticator:
                 "a valid credential is needed: send 'Authorization: Bearer KEY' with the key of this role",
                 code="auth-required",
             )
-        if principal.role is not role and role is not Role.VIEW:
+        if role not in (principal.role, Role.VIEW, *_IMPLIED.get(principal.role, ())):
             raise _forbidden()
         if principal.stream is not None and principal.stream != stream:
             raise _forbidden()

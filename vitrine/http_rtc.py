@@ -9,9 +9,9 @@ from aiohttp import web
 
 from stream import whip
 from stream.errors import EngineError
-from stream.sdp import MAX_SDP_BYTES
+from stream.sdp_text import MAX_SDP_BYTES
+from stream.session import Session
 from stream.types import StreamId, stream_id
-from stream.webrtc import Session
 from vitrine.auth import Authenticator, Role
 from vitrine.errors import UnknownStream
 from vitrine.hub import Hub

@@ -27,6 +27,9 @@ class Planner(Protocol):
     def plan(self, arrived_ns: int, now_ns: int, demand: Demand) -> Plan:
         """The plan for a frame that arrived at `arrived_ns`."""
 
+    def observe_result(self, plan: Plan, result: FrameResult) -> None:
+        """Learn what the plan cost."""
+
 
 class Worker(Protocol):
     """What turns frames into results (`inference.worker.StreamWorker`)."""
@@ -153,7 +156,11 @@ class Pipeline:
     async def run(self) -> None:
         """Take the newest frame, detect, publish; until `close`."""
         while (waiting := await self._slot.get()) is not None:
-            await self._one(waiting.frame, waiting.covered)
+            try:
+                await self._one(waiting.frame, waiting.covered)
+            except Exception:  # one bad frame must not end the stream
+                log.exception("frame failed", extra={"stream": self.stream})
+                self._parts.metrics.frame_done(Outcome.FAILED)
 
     async def _one(self, frame: Frame, covered: bool) -> None:
         parts = self._parts
@@ -164,6 +171,7 @@ class Pipeline:
                 result = await parts.worker.process(frame, plan)
             finally:
                 self._busy = False
+            parts.planner.observe_result(plan, result)
         else:
             result = parts.worker.coast(frame)
         parts.metrics.frame_done(result.outcome)

@@ -68,15 +68,17 @@ def signed(secret: str = SECRET, algorithm: str = ALGORITHM, **changes: object) 
     return jwt.encode(kept, secret, algorithm=algorithm)
 
 
-def test_each_key_opens_its_role_and_viewing(auth: Authenticator) -> None:
-    for key, role in (
-        ("publish-key", Role.PUBLISH),
-        ("host-key-1", Role.HOST),
-        ("operator-key", Role.OPERATOR),
+def test_each_key_opens_its_role_and_viewing_and_the_host_may_go_live(auth: Authenticator) -> None:
+    for key, role, also in (
+        ("publish-key", Role.PUBLISH, set[Role]()),
+        ("host-key-1", Role.HOST, {Role.PUBLISH}),
+        ("operator-key", Role.OPERATOR, set[Role]()),
     ):
         assert auth.check(f"Bearer {key}", role, DEMO).role is role
         assert auth.check(key, Role.VIEW, DEMO).subject == "key"
-        for foreign in {Role.PUBLISH, Role.HOST, Role.OPERATOR} - {role}:
+        for implied in also:
+            assert auth.check(key, implied, DEMO).role is role
+        for foreign in {Role.PUBLISH, Role.HOST, Role.OPERATOR} - {role} - also:
             assert refusal(auth, key, foreign).http_status == 403
 
 

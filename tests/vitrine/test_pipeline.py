@@ -24,6 +24,9 @@ class Always:
     def plan(self, arrived_ns: int, now_ns: int, demand: Demand) -> Plan:
         return Plan(self.detect, Rung(320, 320) if self.detect else None, now_ns, 0, "test")
 
+    def observe_result(self, plan: Plan, result: FrameResult) -> None:
+        pass
+
 
 class GatedWorker:
     """Detects when told to."""

@@ -1,0 +1,137 @@
+"""The whole engine in one process: builds the parts, opens the port, shuts down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+from types import TracebackType
+
+from aiohttp import web
+
+from stream.clock import Clock, MonotonicClock
+from vitrine.auth import Role
+from vitrine.config import Config
+from vitrine.engine import Engine
+from vitrine.front import Front, late_upgrade
+from vitrine.http import build_app
+from vitrine.http_api import Api
+from vitrine.http_rtc import RtcEndpoints
+from vitrine.keys import Keys
+from vitrine.recognition import Recognition
+from vitrine.tls import context_for
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 1.0
+
+
+class Server:
+    """An async context manager: inside it, the engine serves.
+
+    Args:
+        config: the configuration.
+        clock: the engine's clock.
+        recognition: models to use instead of loading the configured ones.
+
+    Attributes:
+        url: base address of the one port.
+        engine: streams, gateway, catalogue.
+    """
+
+    def __init__(
+        self, config: Config, *, clock: Clock | None = None, recognition: Recognition | None = None
+    ) -> None:
+        self.url = ""
+        self._config = config
+        self.engine = Engine(config, clock or MonotonicClock(), recognition)
+        self._front: Front | None = None
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def keys(self) -> Keys:
+        """The keys in force."""
+        return self.engine.keys
+
+    async def __aenter__(self) -> Server:
+        await self.engine.start()
+        try:
+            await self._listen()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._front is not None:
+            await self._front.stop_accepting()
+        await self.engine.stop(DRAIN_S)
+        if self._front is not None:
+            await self._front.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def page(self, path: str, role: Role | None = None) -> str:
+        """Address of a page, with the key of `role` in its fragment."""
+        keys = {
+            Role.PUBLISH: self.keys.publish,
+            Role.HOST: self.keys.host,
+            Role.OPERATOR: self.keys.operator,
+        }
+        return f"{self.url}{path}" + (f"#key={keys[role].reveal()}" if role else "")
+
+    async def _listen(self) -> None:
+        engine, server = self.engine, self._config.server
+        api = Api(
+            hub=engine.hub,
+            auth=engine.auth,
+            metrics=engine.metrics,
+            figures=engine.figures,
+            image=engine.store.picture_path,
+            viewers=engine.gateway.viewers,
+            not_ready=engine.not_ready,
+            open_metrics=self._config.loopback,
+        )
+        upgrade = late_upgrade(engine.gateway.protocol)
+        routes = [
+            *api.routes(),
+            *RtcEndpoints(engine.hub, engine.auth).routes(),
+            web.get("/ws/{stream}", upgrade),
+        ]
+        self._runner = web.AppRunner(build_app(routes), access_log=None, handle_signals=False)
+        await self._runner.setup()
+        assert self._runner.server is not None
+        tls, made = context_for(server)
+        self._front = Front(self._runner.server, engine.gateway.protocol)
+        ports = await self._front.start(server.host, server.port, tls)
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        self.url = server.public_url or f"{'https' if tls else 'http'}://{host}:{ports[0]}"
+        if made is not None:
+            log.warning("%s", made.words if hasattr(made, "words") else "self-signed certificate in use")
+
+
+async def serve(config: Config, *, on_ready: Callable[[Server], None] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, then shut down in order.
+
+    Args:
+        config: the configuration.
+        on_ready: called once the port is open.
+
+    Raises:
+        EngineError: it cannot start; the message says what to do.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(signum, stop.set)
+    async with Server(config) as server:
+        log.info("serving", extra={"url": server.url})
+        if on_ready is not None:
+            on_ready(server)
+        await stop.wait()
+        log.info("shutting down")

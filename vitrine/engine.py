@@ -1,0 +1,305 @@
+"""The parts of one process and how they hang together: streams, recognition, gateway, catalogue, figures."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from urllib.parse import parse_qs, urlsplit
+
+from inference.types import FrameResult
+from overlay.bus.base import Bus
+from overlay.bus.memory import MemoryBus
+from overlay.catalog.store import CatalogStore
+from overlay.edge import Admission, GatewaySettings
+from overlay.gateway import Gateway
+from overlay.hotspots import HotspotSettings
+from overlay.messages import Report
+from overlay.policy import ShopPolicy
+from overlay.publisher import StreamPublisher
+from overlay.state import OverlayAuthor
+from overlay.types import HotspotFrame
+from stream.clock import Clock
+from stream.errors import EngineError
+from stream.relay import Relay
+from stream.settings import RtcSettings
+from stream.sources.base import open_source
+from stream.types import MediaTime, StreamId, stream_id
+from vitrine.auth import Authenticator, Role, origin_allowed
+from vitrine.config import Config
+from vitrine.errors import AuthError
+from vitrine.figures import EngineFigures, HotspotFigures, StreamFigures, StreamStatus
+from vitrine.hub import Hub, StreamRuntime
+from vitrine.keys import load_keys
+from vitrine.metrics import Metrics
+from vitrine.pipeline import Pipeline, PipelineParts
+from vitrine.recognition import Recognition, load_recognition, refresh_index_off_loop
+from vitrine.shop import Shop
+from vitrine.show import Show, ShowSettings
+from vitrine.trace import Trace
+
+log = logging.getLogger(__name__)
+
+VERSION = version("vitrine")
+_SOURCE_RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Engine:
+    """Everything but the port. `start`, then use the attributes, then `stop`.
+
+    Args:
+        config: the configuration.
+        clock: the engine's clock.
+        recognition: models to use instead of loading the configured ones.
+    """
+
+    hub: Hub
+    gateway: Gateway
+    recognition: Recognition
+    shop: Shop
+
+    def __init__(self, config: Config, clock: Clock, recognition: Recognition | None = None) -> None:
+        self.config = config
+        self.clock = clock
+        self.metrics = Metrics(VERSION)
+        self.keys = load_keys(config.auth, config.server.data_dir)
+        self.auth = Authenticator(self.keys, viewer_tokens=config.auth.viewer_tokens, clock=clock)
+        self.store = CatalogStore(config.server.data_dir)
+        self._given = recognition
+        self._bus: Bus = MemoryBus()
+        self._started_ns = clock.now_ns()
+        self._newest: dict[StreamId, HotspotFrame] = {}
+        self._results: dict[StreamId, FrameResult] = {}
+        self._published: dict[tuple[StreamId, MediaTime], int] = {}
+        self._trace: Trace | None = None
+        self._stack = AsyncExitStack()
+
+    # ---- life ----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load models and catalogue, connect the bus, begin pulled sources.
+
+        Raises:
+            EngineError: something cannot be used; the message says what to do.
+        """
+        config = self.config
+        given = self._given
+        self.recognition = (
+            await asyncio.to_thread(load_recognition, config.inference, self.clock)
+            if given is None
+            else given
+        )
+        self._stack.push_async_callback(self.recognition.device.close)
+        self._bus = await self._open_bus()
+        self._stack.callback(self.store.close)
+        self.shop = await self._stack.enter_async_context(Shop(config, self.store, self.recognition.embedder))
+        if config.catalog.feed:
+            await self.shop.import_feed(config.catalog.feed)
+        await self.refresh_catalogue()
+        if config.server.trace:
+            self._trace = Trace(config.server.trace)
+            self._stack.callback(self._trace.close)
+        self.gateway = Gateway(
+            bus=self._bus,
+            clock=self.clock,
+            admit=self._admit,
+            on_tap=self.shop.on_tap,
+            on_report=self._on_report,
+            on_seen=self.shop.on_seen,
+            settings=GatewaySettings(),
+        )
+        self.gateway.on_positions_sent = self._on_positions_sent
+        tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
+        self.hub = Hub(self._build, self.rtc_settings(), self.clock, tasks, config.server.max_streams)
+        self._pulls = [
+            tasks.create_task(self._pull(stream_id(name), url.reveal()), name=f"source {name}")
+            for name, url in config.sources.items()
+        ]
+
+    async def stop(self, drain_s: float) -> None:
+        """Let viewers and publishers go, then release everything."""
+        if hasattr(self, "gateway"):
+            await self.gateway.close(drain_s)
+        if hasattr(self, "hub"):
+            for pull in self._pulls:
+                pull.cancel()
+            await self.hub.close()
+        await self._stack.aclose()
+
+    async def refresh_catalogue(self) -> int:
+        """Put the catalogue's products into the index and into every running show."""
+        found = await refresh_index_off_loop(
+            self.store,
+            self.config.server.data_dir,
+            self.recognition.embedder,
+            self.recognition.index,
+        )
+        if hasattr(self, "hub"):
+            for runtime in self.hub:
+                runtime.show.set_products(self.store.list())
+        return found
+
+    async def _open_bus(self) -> Bus:
+        url = self.config.bus.url.reveal()
+        if url == "memory":
+            return MemoryBus()
+        from overlay.bus.redis import RedisBus
+
+        return await self._stack.enter_async_context(RedisBus(url))
+
+    def rtc_settings(self) -> RtcSettings:
+        """WebRTC settings as configured."""
+        rtc = self.config.rtc
+        return RtcSettings(
+            loopback=self.config.loopback,
+            udp_ports=rtc.port_range(),
+            public_ip=rtc.public_ip or None,
+            media_timeout_ms=rtc.media_timeout_ms,
+            start_bitrate_kbps=rtc.start_kbps,
+            max_bitrate_kbps=rtc.max_kbps,
+        )
+
+    # ---- streams -------------------------------------------------------------------------------------------
+
+    def _build(self, stream: StreamId) -> StreamRuntime:
+        config = self.config
+        relay = Relay(stream)
+        author = OverlayAuthor(stream, secrets.token_urlsafe(6))
+        show = Show(
+            StreamPublisher(author, self._bus),
+            offset_of=relay.offset,
+            viewers=lambda: self.gateway.viewers(stream),
+            clock=self.clock,
+            settings=ShowSettings(
+                hotspots=HotspotSettings(
+                    max_hotspots=config.overlay.max_hotspots,
+                    min_dwell_ms=config.overlay.dwell_ms,
+                    show_unsure=config.inference.show_unsure,
+                ),
+                shop=ShopPolicy(
+                    own_seller=config.catalog.own_seller,
+                    partners=frozenset(config.catalog.partners),
+                    link_hosts=frozenset(config.catalog.link_hosts),
+                ),
+                latency_ms=config.overlay.latency_ms,
+            ),
+        )
+        products = self.store.list()
+        worker = self.recognition.worker(stream, self.clock)
+        if products:
+            show.set_products(products)
+        metrics = self.metrics.stream(stream, config.inference.budget_ms * 1_000_000)
+        parts = PipelineParts(self.clock, self.recognition.planner(), worker, show, metrics)
+        pipeline = Pipeline(stream, parts, relay.push)
+        pipeline.listeners.append(self._on_result)
+        return StreamRuntime(stream, pipeline, relay, show, metrics)
+
+    async def _pull(self, stream: StreamId, url: str) -> None:
+        """Run a pulled source for as long as the engine runs; begin again when it breaks off."""
+        failures = 0
+        while True:
+            try:
+                await self.hub.pull(stream, lambda epoch: open_source(url, stream, self.clock, epoch=epoch))
+                failures = 0
+            except EngineError as error:
+                log.warning("source broke off", extra={"stream": stream, "reason": str(error)})
+            await asyncio.sleep(_SOURCE_RETRY_S[min(failures, len(_SOURCE_RETRY_S) - 1)])
+            failures += 1
+
+    def _on_result(self, result: FrameResult, sent: HotspotFrame) -> None:
+        now_ns = self.clock.now_ns()
+        self._newest[result.stream] = sent
+        self._results[result.stream] = result
+        self._published[result.stream, result.time] = now_ns
+        if len(self._published) > 512:
+            del self._published[next(iter(self._published))]
+        if self._trace is not None:
+            self._trace.published(result, sent, now_ns)
+
+    def _on_positions_sent(self, stream: StreamId, time: MediaTime, now_ns: int) -> None:
+        published_ns = self._published.pop((stream, time), None)
+        if published_ns is not None:
+            self.metrics.stream(stream).stage("publish", now_ns - published_ns, now_ns)
+        if self._trace is not None:
+            self._trace.sent(stream, time, now_ns)
+
+    # ---- viewers -------------------------------------------------------------------------------------------
+
+    def _admit(self, path: str, headers: Mapping[str, str]) -> Admission | tuple[int, str]:
+        """Origin, stream name, token and room for one more."""
+        if not origin_allowed(headers.get("origin"), headers.get("host"), self.config.server.origins):
+            return 403, "this page's origin may not connect; add it to server.origins"
+        parts = urlsplit(path)
+        try:
+            stream = stream_id(parts.path.removeprefix("/ws/"))
+        except ValueError as error:
+            return 404, str(error)
+        token = next(iter(parse_qs(parts.query).get("token", [])), None)
+        try:
+            principal = self.auth.check(token, Role.VIEW, stream)
+        except AuthError as error:
+            return error.http_status, str(error)
+        if self.gateway.statistics().viewers >= self.config.overlay.max_viewers:
+            return 503, "too many viewers; try again later"
+        return Admission(stream, f"{principal.subject}-{secrets.token_urlsafe(6)}")
+
+    def _on_report(self, stream: StreamId, viewer: str, report: Report) -> None:
+        p50, p95 = report.age_ms
+        self.metrics.stream(stream).viewer_report(p50, p95, self.clock.now_ns())
+
+    # ---- operators -----------------------------------------------------------------------------------------
+
+    def not_ready(self) -> str:
+        """Why the engine cannot do its work; empty when it can."""
+        stuck = self.recognition.device.statistics().stuck
+        return f"the inference device has {stuck} stuck threads; restart the process" if stuck > 2 else ""
+
+    def figures(self) -> EngineFigures:
+        """What the operator's page shows."""
+        now_ns = self.clock.now_ns()
+        streams = tuple(self._stream_figures(runtime, now_ns) for runtime in self.hub)
+        reason = self.not_ready()
+        return EngineFigures(
+            now_ms=int(time.time() * 1000),
+            uptime_s=round((now_ns - self._started_ns) / 1e9, 1),
+            version=VERSION,
+            model=self.recognition.model_name,
+            provider=self.recognition.detector.provider,
+            problems=(reason,) if reason else (),
+            streams=streams,
+        )
+
+    def _stream_figures(self, runtime: StreamRuntime, now_ns: int) -> StreamFigures:
+        status = StreamStatus(
+            live=runtime.relay.live,
+            epoch=runtime.active,
+            viewers=self.gateway.viewers(runtime.stream),
+            source=runtime.pipeline.info,
+            latency_ms=runtime.show.latency_ms,
+            hotspots=self._hotspots(runtime) if runtime.relay.live else (),
+        )
+        return runtime.metrics.figures(now_ns, status)
+
+    def _hotspots(self, runtime: StreamRuntime) -> tuple[HotspotFigures, ...]:
+        sent, result = self._newest.get(runtime.stream), self._results.get(runtime.stream)
+        if sent is None or result is None:
+            return ()
+        matches = {track.id: track.match for track in result.tracks}
+        found = []
+        for spot in sent.hotspots:
+            product, match = runtime.show.products.get(spot.product_id), matches.get(spot.id)
+            found.append(
+                HotspotFigures(
+                    id=spot.id,
+                    product_id=spot.product_id,
+                    title=product.title if product else "",
+                    state=spot.state.value,
+                    score=round(match.score, 3) if match else 0.0,
+                    reason=match.reason if match else "",
+                )
+            )
+        return tuple(found)

@@ -1,0 +1,125 @@
+"""The models and the product index of one process, loaded once and shared by its streams."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.budget import BudgetPlanner, BudgetSettings
+from inference.detection import DetectorSettings, LoadedDetector, load_detector
+from inference.device import DeviceWorker
+from inference.embedded import DETECTOR, EMBEDDER, embedded_model
+from inference.embedder import OnnxEmbedder
+from inference.errors import ProductIndexError
+from inference.index import IndexHolder, build_index, load_index
+from inference.runtime import OrtModel, RuntimeSettings
+from inference.worker import StreamWorker
+from overlay.catalog.store import CatalogStore
+from stream.clock import Clock
+from stream.types import StreamId
+from vitrine.settings import InferenceConfig
+
+log = logging.getLogger(__name__)
+
+INDEX_DIR = "index"
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """Everything that turns frames into products.
+
+    Attributes:
+        detector: the model ladder.
+        embedder: crops to vectors.
+        index: the catalogue's vectors.
+        device: the thread that all models run on.
+        config: as configured.
+    """
+
+    detector: LoadedDetector
+    embedder: OnnxEmbedder
+    index: IndexHolder
+    device: DeviceWorker
+    config: InferenceConfig
+
+    @property
+    def model_name(self) -> str:
+        """The detector's file name, for operators."""
+        return Path(self.detector.info.path).stem
+
+    def planner(self) -> BudgetPlanner:
+        """A budget planner that already knows what warm-up cost."""
+        settings = BudgetSettings(budget_ms=self.config.budget_ms, rungs=self.detector.rungs)
+        planner = BudgetPlanner(settings)
+        for rung, took_ns in self.detector.warm_ns.items():
+            planner.observe(rung, took_ns)
+        return planner
+
+    def worker(self, stream: StreamId, clock: Clock) -> StreamWorker:
+        """A stream's worker."""
+        return StreamWorker(
+            stream,
+            device=self.device,
+            detector=self.detector,
+            embedder=self.embedder,
+            index=self.index,
+            clock=clock,
+        )
+
+
+def load_recognition(config: InferenceConfig, clock: Clock) -> Recognition:
+    """Load and warm the models. Blocking: a second or two.
+
+    Raises:
+        ModelError: a model is missing, unreadable or of no known family.
+    """
+    runtime = RuntimeSettings(provider=config.provider, threads=config.threads)
+    embedder = OnnxEmbedder(OrtModel(config.embedder or embedded_model(EMBEDDER), runtime))
+    detector = load_detector(
+        config.detector or embedded_model(DETECTOR),
+        rungs=config.ladder() or None,
+        settings=DetectorSettings(min_score=config.min_score, runtime=runtime),
+    )
+    log.info(
+        "models ready",
+        extra={
+            "detector": detector.info.path,
+            "rungs": [f"{r.width}x{r.height}" for r in detector.rungs],
+            "provider": detector.provider,
+        },
+    )
+    return Recognition(detector, embedder, IndexHolder(), DeviceWorker("device", clock=clock), config)
+
+
+def refresh_index(store: CatalogStore, data_dir: Path, embedder: OnnxEmbedder, holder: IndexHolder) -> int:
+    """Put the catalogue's vectors into service; returns how many products can be recognised. Blocking.
+
+    The index on disk is used when it is of this embedder and not older than the catalogue, and is built anew
+    otherwise.
+
+    Raises:
+        ProductIndexError: it cannot be written.
+    """
+    folder = data_dir / INDEX_DIR
+    items = list(store.vectors(embedder.model_hash))
+    if not items:
+        holder.swap(None)
+        return 0
+    try:
+        index = load_index(folder, embedder.model_hash)
+        if index.product_ids != frozenset(product for product, _ in items) or len(index) != len(items):
+            raise ProductIndexError("older than the catalogue")
+    except ProductIndexError as error:
+        log.info("building the product index", extra={"reason": str(error)})
+        index = build_index(folder, items, embedder.dim, embedder.model_hash)
+    holder.swap(index)
+    return len(index.product_ids)
+
+
+async def refresh_index_off_loop(
+    store: CatalogStore, data_dir: Path, embedder: OnnxEmbedder, holder: IndexHolder
+) -> int:
+    """`refresh_index` in a thread."""
+    return await asyncio.to_thread(refresh_index, store, data_dir, embedder, holder)

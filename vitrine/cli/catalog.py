@@ -1,0 +1,220 @@
+"""``vitrine catalog``: the products that can be recognised."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from vitrine.cli.options import ConfigOption, DataDirOption, EmbedderOption, JsonOption, configure
+from vitrine.cli.output import Exit, epilog, err, note, out, print_json, progress, usage_error
+
+if TYPE_CHECKING:
+    from inference.embedder import OnnxEmbedder
+    from overlay.catalog.importer import ImportReport
+    from overlay.catalog.store import CatalogStore
+    from overlay.types import Product
+    from vitrine.config import Config
+
+IMPORT_EPILOG = epilog(
+    ("vitrine catalog import feed.tsv", "Merchant feed; pictures beside it or on the web"),
+    ("vitrine catalog import https://shop.example/feed.csv", "straight from the shop"),
+    ("vitrine catalog import feed.jsonl --strict", "fail when any row is bad"),
+)
+LIST_EPILOG = epilog(
+    ("vitrine catalog list", "all products"),
+    ("vitrine catalog list --json", "all their fields"),
+)
+SEARCH_EPILOG = epilog(
+    ("vitrine catalog search red mug", "by words of title, brand, colour, description"),
+    ("vitrine catalog search --image photo.jpg", "by what a picture shows, best first"),
+)
+BAD_ROWS_SHOWN = 20
+
+
+def import_catalog(
+    feed: Annotated[
+        str, typer.Argument(help="TSV, CSV or JSONL: a file or an http(s) address.", metavar="FEED")
+    ],
+    feed_format: Annotated[str, typer.Option("--format", help="tsv, csv or jsonl; else by the ending.")] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when any row is bad.")] = False,
+    embed: Annotated[bool, typer.Option(help="Make the products recognisable now.")] = True,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    embedder: EmbedderOption = None,
+) -> None:
+    """Import a product feed. Bad rows are reported with line and reason; the good ones are kept."""
+    loaded = _configure(config, data_dir, embedder)
+    report, recognisable = asyncio.run(_import(loaded, feed, feed_format, embed, as_json))
+    if as_json:
+        print_json(
+            {
+                "imported": report.imported,
+                "unchanged": report.unchanged,
+                "recognisable": recognisable,
+                "bad": [
+                    {"line": p.line, "id": p.id, "field": p.field, "message": p.message}
+                    for p in report.rows_bad
+                ],
+            }
+        )
+    else:
+        _show_report(report, recognisable)
+    nothing = not (report.imported or report.unchanged)
+    raise typer.Exit(Exit.FAILED if nothing or (strict and report.rows_bad) else Exit.OK)
+
+
+async def _import(
+    config: Config, feed: str, feed_format: str, embed: bool, quiet: bool
+) -> tuple[ImportReport, int]:
+    from overlay.catalog.importer import import_feed
+    from vitrine.recognition import refresh_index_off_loop
+
+    embedder = await asyncio.to_thread(_embedder, config) if embed else None
+    with _store(config) as store, progress(quiet) as bar:
+        task = bar.add_task("importing", total=None)
+        report = await import_feed(
+            feed if "://" in feed else Path(feed),
+            store,
+            embedder,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            format_name=feed_format,
+        )
+        recognisable = 0
+        if embedder is not None:
+            from inference.index import IndexHolder
+
+            folder = config.server.data_dir
+            recognisable = await refresh_index_off_loop(store, folder, embedder, IndexHolder())
+    return report, recognisable
+
+
+def _show_report(report: ImportReport, recognisable: int) -> None:
+    out().print(
+        f"{report.imported} imported, {report.unchanged} unchanged, {len(report.rows_bad)} problems; "
+        f"{recognisable} products can be recognised"
+    )
+    for problem in report.rows_bad[:BAD_ROWS_SHOWN]:
+        words = f"line {problem.line}: {problem.field}: {problem.message}".replace("[", r"\[")
+        err().print(f"[yellow]{words}[/yellow]", soft_wrap=True)
+    if len(report.rows_bad) > BAD_ROWS_SHOWN:
+        note(f"... and {len(report.rows_bad) - BAD_ROWS_SHOWN} more; --json lists them all")
+
+
+def list_catalog(
+    as_json: JsonOption = False, config: ConfigOption = None, data_dir: DataDirOption = None
+) -> None:
+    """List the products."""
+    with _store(_configure(config, data_dir, None)) as store:
+        _show(store.list(), as_json)
+
+
+def search_catalog(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="All of them must occur.", metavar="[WORDS]...")
+    ] = None,
+    image: Annotated[Path | None, typer.Option(help="Find by a picture instead.", metavar="FILE")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many.", min=1, max=1000)] = 20,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    embedder: EmbedderOption = None,
+) -> None:
+    """Search the products by words, or by a picture. Exit code 1 when nothing is found."""
+    if bool(words) == bool(image):
+        raise usage_error("give either words or --image FILE")
+    loaded = _configure(config, data_dir, embedder)
+    with _store(loaded) as store:
+        if image is not None:
+            scores = _look_up(loaded, store, image, limit)
+            found = [store.get(product_id) for product_id in scores]
+        else:
+            scores, found = {}, list(store.search(" ".join(words or []), limit))
+        _show(found, as_json, scores)
+    raise typer.Exit(Exit.OK if found else Exit.FAILED)
+
+
+def _look_up(config: Config, store: CatalogStore, image: Path, limit: int) -> dict[str, float]:
+    """Products by similarity to a picture, best first."""
+    from inference.index import IndexHolder
+    from overlay.catalog.pictures import PictureError, PictureLimits, decode_picture, views
+    from vitrine.recognition import refresh_index
+
+    model = _embedder(config)
+    try:
+        picture = decode_picture(image.read_bytes(), PictureLimits())
+    except (OSError, PictureError) as error:
+        raise usage_error(f"{image}: {error}") from None
+    index = IndexHolder()
+    refresh_index(store, config.server.data_dir, model, index)
+    best: dict[str, float] = {}
+    for found in index.search(model.embed(views(picture, model.size)), limit):
+        for product_id, score in found:
+            best[product_id] = max(score, best.get(product_id, -1.0))
+    return dict(sorted(best.items(), key=lambda item: -item[1])[:limit])
+
+
+def _show(products: list[Product], as_json: bool, scores: dict[str, float] | None = None) -> None:
+    scores = scores or {}
+    if as_json:
+        from msgspec import to_builtins
+
+        rows = [
+            to_builtins(p) | ({"score": round(scores[p.id], 4)} if p.id in scores else {}) for p in products
+        ]
+        print_json({"products": rows})
+        return
+    table = Table(*(["score"] if scores else []), "id", "title", "price", "availability", "seller", box=None)
+    for product in products:
+        cells = [product.id, product.title, product.sale_price or product.price, product.availability]
+        score = [f"{scores[product.id]:.3f}"] if scores else []
+        table.add_row(*score, *(str(cell).replace("[", r"\[") for cell in (*cells, product.seller)))
+    if products:
+        out().print(table)
+    else:
+        note("no product found; 'vitrine catalog import FEED' imports some")
+
+
+def _configure(config: Path | None, data_dir: Path | None, embedder: Path | None) -> Config:
+    return configure(
+        config,
+        server__data_dir=None if data_dir is None else str(data_dir),
+        inference__embedder=None if embedder is None else str(embedder),
+    )
+
+
+def _embedder(config: Config) -> OnnxEmbedder:
+    from inference.embedded import EMBEDDER, embedded_model
+    from inference.embedder import OnnxEmbedder
+    from inference.runtime import OrtModel, RuntimeSettings
+
+    wanted = config.inference
+    runtime = RuntimeSettings(wanted.provider, wanted.threads)
+    return OnnxEmbedder(OrtModel(wanted.embedder or embedded_model(EMBEDDER), runtime))
+
+
+@contextmanager
+def _store(config: Config) -> Iterator[CatalogStore]:
+    """The catalogue of a configuration, closed at the end."""
+    from overlay.catalog.store import CatalogStore
+
+    store = CatalogStore(config.server.data_dir)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="Products: import, list, search.", no_args_is_help=True)
+    group.command("import", epilog=IMPORT_EPILOG)(import_catalog)
+    group.command("list", epilog=LIST_EPILOG)(list_catalog)
+    group.command("search", epilog=SEARCH_EPILOG)(search_catalog)
+    app.add_typer(group, name="catalog")

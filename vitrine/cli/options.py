@@ -1,0 +1,36 @@
+"""Options shared by commands, and the configuration they add up to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from vitrine.config import Config, load_config
+
+ConfigOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help="TOML file. Without it: $VITRINE_CONFIG, then ./vitrine.toml.", metavar="FILE"
+    ),
+]
+DataDirOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Where state is kept. Default: ./vitrine-data.", metavar="DIR"),
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+ProviderOption: TypeAlias = Annotated[
+    str | None, typer.Option("--provider", help="auto, cpu, cuda or tensorrt.", metavar="NAME")
+]
+DetectorOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--detector", help="ONNX detector instead of the embedded one.", metavar="FILE")
+]
+EmbedderOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--embedder", help="ONNX embedder instead of the embedded one.", metavar="FILE")
+]
+
+
+def configure(path: Path | None, **overrides: object) -> Config:
+    """The configuration of a command; keyword ``server__port`` stands for ``server.port``."""
+    return load_config(path, None, {name.replace("__", "."): value for name, value in overrides.items()})

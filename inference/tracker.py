@@ -53,7 +53,7 @@ class TrackerSettings:
     low_score: float = 0.1
     new_score: float = 0.5
     confirm_ms: float = 30.0
-    confirm_score: float = 1.4
+    confirm_score: float = 2.0
     miss_ms: float = 200.0
     hide_ms: float = 500.0
     lost_ms: float = 10_000.0

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import inference.index as module
+from inference.errors import ProductIndexError
+from inference.index import IndexHolder, LoadedIndex, build_index, load_index, read_manifest
+
+HASH = "a" * 64
+Floats = NDArray[np.float32]
+
+
+def vectors(count: int, dim: int = 16, seed: int = 1) -> Floats:
+    raw = np.random.default_rng(seed).normal(size=(count, dim))
+    unit: Floats = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def items(rows: Floats, views: int = 1) -> list[tuple[str, Floats]]:
+    return [(f"p{at // views}", row) for at, row in enumerate(rows)]
+
+
+def test_finds_what_was_put_in(tmp_path: Path) -> None:
+    rows = vectors(50)
+    build_index(tmp_path, items(rows), 16, HASH)
+    index = load_index(tmp_path, HASH)
+    assert len(index) == 50 and index.dim == 16
+    for query, found in zip(rows[:5], index.search(rows[:5], 3), strict=True):
+        cosines = rows @ query
+        best = np.argsort(-cosines)[:3]
+        assert [product for product, _ in found] == [f"p{i}" for i in best]
+        np.testing.assert_allclose([score for _, score in found], cosines[best], atol=1e-5)
+
+
+def test_several_views_give_one_entry_per_product(tmp_path: Path) -> None:
+    rows = vectors(30)
+    index = build_index(tmp_path, items(rows, views=3), 16, HASH)
+    assert len(index) == 10
+    found = index.search(rows[4:5], 10)[0]
+    assert found[0][0] == "p1" and found[0][1] > 0.9999
+    assert len({product for product, _ in found}) == len(found) == 10
+
+
+def test_lengths_do_not_matter(tmp_path: Path) -> None:
+    rows = vectors(5)
+    index = build_index(tmp_path, items(rows * 7.0), 16, HASH)
+    assert index.search(rows[:1], 1)[0][0][1] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_search_within_a_list_is_exact_over_it(tmp_path: Path) -> None:
+    rows = vectors(40)
+    index = build_index(tmp_path, items(rows), 16, HASH)
+    found = index.search(rows[:1], 5, within=["p7", "p9", "unknown"])[0]
+    assert {product for product, _ in found} == {"p7", "p9"}
+    assert index.search(rows[:1], 5, within=[]) == [[]]
+
+
+def test_a_large_index_uses_the_graph_and_finds_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EXACT_BELOW", 1000)
+    rows = vectors(3000)
+    build_index(tmp_path, items(rows), 16, HASH)
+    assert "graph" in read_manifest(tmp_path).files
+    index = load_index(tmp_path, HASH)
+    exact = LoadedIndex([f"p{i}" for i in range(3000)], rows)
+    queries = vectors(50, seed=9)
+    hits = sum(
+        len({p for p, _ in a} & {p for p, _ in b})
+        for a, b in zip(index.search(queries, 10), exact.search(queries, 10), strict=True)
+    )
+    assert hits / 500 >= 0.95
+
+
+def test_rebuilding_replaces_and_cleans_up(tmp_path: Path) -> None:
+    build_index(tmp_path, items(vectors(10)), 16, HASH)
+    build_index(tmp_path, items(vectors(20, seed=2)), 16, HASH)
+    assert len(load_index(tmp_path, HASH)) == 20
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_empty_catalogue_is_an_index_too(tmp_path: Path) -> None:
+    build_index(tmp_path, [], 16, HASH)
+    assert load_index(tmp_path, HASH).search(vectors(2), 3) == [[], []]
+
+
+def test_another_embedder_is_refused(tmp_path: Path) -> None:
+    build_index(tmp_path, items(vectors(3)), 16, HASH)
+    with pytest.raises(
+        ProductIndexError, match=r"made with embedder aaaaaaaaaaaa, expected bbbbbbbbbbbb; run"
+    ):
+        load_index(tmp_path, "b" * 64)
+
+
+def test_no_index_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ProductIndexError, match="no product index here; run `vitrine catalog import`"):
+        load_index(tmp_path, HASH)
+
+
+@pytest.mark.parametrize("kind", ["vectors", "products"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_a_damaged_file_is_refused(tmp_path: Path, kind: str, damage: str) -> None:
+    build_index(tmp_path, items(vectors(10)), 16, HASH)
+    path = tmp_path / read_manifest(tmp_path).files[kind]
+    data = path.read_bytes()
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(data[:-3] if damage == "cut" else data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ProductIndexError, match="damaged|missing"):
+        load_index(tmp_path, HASH)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "files": 3}', "\x00"])
+def test_a_damaged_manifest_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(ProductIndexError, match="damaged"):
+        load_index(tmp_path, HASH)
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    build_index(tmp_path, items(vectors(3)), 16, HASH)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    with pytest.raises(ProductIndexError, match="got format 99, expected 1"):
+        load_index(tmp_path, HASH)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros(16, np.float32), np.full(16, np.nan, np.float32), np.ones(8, np.float32)]
+)
+def test_a_vector_that_cannot_be_compared_is_refused_by_product(tmp_path: Path, bad: Floats) -> None:
+    with pytest.raises(ProductIndexError, match="product 'mug'"):
+        build_index(tmp_path, [("mug", bad)], 16, HASH)
+
+
+def test_a_query_of_another_dimension_is_refused(tmp_path: Path) -> None:
+    index = build_index(tmp_path, items(vectors(3)), 16, HASH)
+    with pytest.raises(ProductIndexError, match=r"expected \(n, 16\)"):
+        index.search(vectors(1, dim=8), 1)
+
+
+def test_a_failed_build_leaves_the_old_index(tmp_path: Path) -> None:
+    build_index(tmp_path, items(vectors(10)), 16, HASH)
+    with pytest.raises(ProductIndexError):
+        build_index(tmp_path, [("a", vectors(1)[0]), ("b", np.zeros(16, np.float32))], 16, HASH)
+    assert len(load_index(tmp_path, HASH)) == 10
+
+
+def test_the_holder_swaps_under_search(tmp_path: Path) -> None:
+    old = build_index(tmp_path / "old", items(vectors(100)), 16, HASH)
+    new = LoadedIndex([f"n{i}" for i in range(100)], vectors(100, seed=3))
+    holder, query, seen = IndexHolder(), vectors(1, seed=8), set()
+    assert holder.search(query, 3) == [[]] and len(holder) == 0
+    holder.swap(old)
+    stop = threading.Event()
+
+    def search() -> None:
+        while not stop.is_set():
+            seen.add(frozenset(product[0] for product, _ in holder.search(query, 10)[0]))
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    for index in (new, old) * 50:
+        holder.swap(index)
+    stop.set()
+    thread.join()
+    assert seen <= {frozenset("p"), frozenset("n")}, "one answer mixed two indexes"
+    assert holder.current is old

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.deadline import Cancelled, JobCancelled, RunHandle
+from inference.device import DeviceWorker
+from inference.errors import ModelError
+from inference.runtime import (
+    OrtModel,
+    RunCancelled,
+    RunFailed,
+    RunOk,
+    RuntimeSettings,
+    choose_providers,
+)
+from tests.inference.models import colour_embedder, slow_model, yolox_model
+
+CPU = RuntimeSettings("cpu", 1)
+
+
+def test_a_model_tells_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "made.onnx"
+    path.write_bytes(yolox_model([]))
+    model = OrtModel(path, CPU)
+    assert model.provider == "cpu"
+    assert [str(tensor) for tensor in model.info.inputs] == ["image [1, 3, 64, 64] float"]
+    assert [str(tensor) for tensor in model.info.outputs] == ["output [1, 84, 7] float"]
+    assert model.info.names(()) == ("product", "person")
+    assert model.info.path == str(path) and len(model.info.sha256) == 64
+
+
+def test_open_dimensions_are_none() -> None:
+    model = OrtModel(colour_embedder(), CPU)
+    assert model.info.inputs[0].shape == (None, 3, 16, 16)
+
+
+def test_a_run_returns_outputs_by_name() -> None:
+    model = OrtModel(yolox_model([(32, 32, 16, 16, 0.9, 0)]), CPU)
+    outcome = model.run({"image": np.zeros((1, 3, 64, 64), np.float32)})
+    assert isinstance(outcome, RunOk)
+    assert outcome.outputs["output"].shape == (1, 84, 7) and outcome.took_ns > 0
+
+
+def test_wrong_input_is_a_failed_run_not_a_crash() -> None:
+    outcome = OrtModel(yolox_model([]), CPU).run({"image": np.zeros((1, 3, 8, 8), np.float32)})
+    assert isinstance(outcome, RunFailed)
+    assert "image" in outcome.message
+
+
+def test_warm_up_reports_the_fastest_run() -> None:
+    assert 0 < OrtModel(yolox_model([]), CPU).warm_up() < 1_000_000_000
+
+
+@pytest.mark.parametrize("content", [b"", b"not an onnx file", yolox_model([])[:200], yolox_model([])[:2000]])
+def test_a_damaged_file_is_a_clear_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"broken\.onnx: got \d+ bytes that are not a usable ONNX model"):
+        OrtModel(path, CPU)
+
+
+def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot be read .* expected the path of an \.onnx file"):
+        OrtModel(tmp_path / "none.onnx", CPU)
+
+
+def test_an_unknown_provider_lists_the_known_ones() -> None:
+    with pytest.raises(ModelError, match="got 'tpu', expected auto, cpu, cuda or tensorrt"):
+        choose_providers("tpu")
+
+
+def test_the_cpu_is_always_the_last_resort() -> None:
+    assert choose_providers("cpu") == ["CPUExecutionProvider"]
+    assert choose_providers("auto")[-1] == "CPUExecutionProvider"
+    assert OrtModel(yolox_model([]), RuntimeSettings("cuda")).provider in ("cpu", "cuda")
+
+
+def test_threads_default_to_half_of_the_processors() -> None:
+    assert 1 <= RuntimeSettings().intra_threads() <= 4
+    assert RuntimeSettings(threads=3).intra_threads() == 3
+
+
+def test_a_handle_that_is_cancelled_already_prevents_the_run() -> None:
+    handle = RunHandle()
+    handle.cancel()
+    model = OrtModel(yolox_model([]), CPU)
+    assert model.run({"image": np.zeros((1, 3, 64, 64), np.float32)}, handle) == RunCancelled(0)
+
+
+async def test_a_long_run_is_stopped_at_its_deadline_and_the_session_survives() -> None:
+    model = OrtModel(slow_model(), CPU)
+    feeds = {"x0": np.ones((600, 600), np.float32)}
+    whole = model.run(feeds)
+    assert isinstance(whole, RunOk)
+    device = DeviceWorker("slow", grace_ms=5_000)
+
+    def job(handle: RunHandle) -> RunOk:
+        outcome = model.run(feeds, handle)
+        if isinstance(outcome, RunCancelled):
+            raise JobCancelled
+        assert isinstance(outcome, RunOk)
+        return outcome
+
+    began_ns = time.monotonic_ns()
+    stopped = await device.run(job, began_ns + whole.took_ns // 5)
+    took_ns = time.monotonic_ns() - began_ns
+    assert isinstance(stopped, Cancelled) and not stopped.stuck
+    assert took_ns < whole.took_ns * 0.8, "the run went on after its deadline"
+    again = await device.run(job, time.monotonic_ns() + 60_000_000_000)
+    assert isinstance(again, RunOk)
+    np.testing.assert_array_equal(again.outputs["x60"], feeds["x0"])
+    await device.close()
+
+
+async def test_the_loop_keeps_ticking_while_a_model_runs() -> None:
+    model = OrtModel(slow_model(30), CPU)
+    device = DeviceWorker("tick")
+    running = device.submit(
+        lambda handle: model.run({"x0": np.ones((600, 600), np.float32)}, handle),
+        time.monotonic_ns() + 60_000_000_000,
+    )
+    ticks = 0
+    while not running.done():
+        await asyncio.sleep(0.001)
+        ticks += 1
+    assert ticks >= 5
+    await device.close()

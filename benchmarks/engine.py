@@ -19,7 +19,8 @@ from benchmarks.harness import CannotRun
 from benchmarks.procs import Child, child, free_port
 
 STREAM = "bench"
-KEY = "benchmark-key-0123456789"
+KEY = "benchmark-publishes"
+OPERATOR_KEY = "benchmark-operates"
 Section = Mapping[str, object]
 
 
@@ -54,7 +55,7 @@ class Engine:
             CannotRun: the server does not answer, or knows no such stream.
         """
         request = urllib.request.Request(
-            f"{self.url}/api/operator", headers={"Authorization": f"Bearer {KEY}"}
+            f"{self.url}/api/operator", headers={"Authorization": f"Bearer {OPERATOR_KEY}"}
         )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
@@ -112,7 +113,7 @@ def engine(
     """
     port, trace = free_port(), folder / "trace.jsonl"
     trace.unlink(missing_ok=True)
-    keys = {f"{role}_key": KEY for role in ("publish", "host", "operator")}
+    keys = {"publish_key": KEY, "operator_key": OPERATOR_KEY}
     base: dict[str, Section] = {
         "server": {
             "host": "127.0.0.1",

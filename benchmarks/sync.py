@@ -2,7 +2,7 @@
 
 A Chromium page draws an object that moves on a known path and a barcode of the frame number, and publishes
 both through WHIP. The server runs with a detector that finds the object and takes 0, 60 or 120 ms for it. A
-second Chromium shows the real viewer page. Its screencast (the composited picture, not what any script believes)
+second Chromium shows the real viewer page. Its screencast (what is composited, not what a script believes)
 is read back: which frame is on screen, where the object is, where the hotspot is. The hotspot's place on the
 known path tells to which frame it belongs.
 
@@ -163,7 +163,7 @@ class Stage:
                 await page.add_init_script(capture.NO_OVERLAY)
             await page.goto(self._address(case))
             if marked and case.subject == "vitrine":
-                await page.add_style_tag(content=capture.MARKED)
+                await page.evaluate(capture.ADOPT, capture.MARKED)
             await capture.playing(page, 20)
             yield context, page
         finally:

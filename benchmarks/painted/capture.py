@@ -35,9 +35,18 @@ VIEWPORT: ViewportSize = {"width": 1440, "height": 900}
 MARKED = """
 vitrine-overlay::part(pin) { background: #f0f !important; border-color: #f0f !important;
   box-shadow: none !important; opacity: 1 !important; animation: none !important; }
-vitrine-overlay::part(chip) { visibility: hidden !important; }
+vitrine-overlay::part(chip), .screen .top, .screen .controls { visibility: hidden !important; }
 """
-"""Colours the real page's pin so that it can be found in the picture; labels would cover the object."""
+"""Colours the real page's pin so that it can be found in the picture, and takes away what lies on the video:
+labels would cover the object, the page's own line of words the barcode.
+"""
+
+ADOPT = """(css) => {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(css);
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+}"""
+"""Adds a style sheet in spite of the page's content security policy."""
 
 NO_HOLD = """
 Object.defineProperty(RTCRtpReceiver.prototype, 'jitterBufferTarget', { get() { return null; }, set() {} });

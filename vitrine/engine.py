@@ -19,7 +19,6 @@ from overlay.edge import Admission, GatewaySettings
 from overlay.gateway import Gateway
 from overlay.hotspots import HotspotSettings
 from overlay.messages import Report
-from overlay.policy import ShopPolicy
 from overlay.publisher import StreamPublisher
 from overlay.state import OverlayAuthor
 from overlay.types import HotspotFrame
@@ -38,7 +37,7 @@ from vitrine.keys import load_keys
 from vitrine.metrics import Metrics
 from vitrine.pipeline import Pipeline, PipelineParts
 from vitrine.recognition import Recognition, load_recognition, refresh_index_off_loop
-from vitrine.shop import Shop
+from vitrine.shop import Shop, shop_policy
 from vitrine.show import Show, ShowSettings
 from vitrine.trace import Trace
 
@@ -96,7 +95,9 @@ class Engine:
         self._stack.push_async_callback(self.recognition.device.close)
         self._bus = await self._open_bus()
         self._stack.callback(self.store.close)
-        self.shop = await self._stack.enter_async_context(Shop(config, self.store, self.recognition.embedder))
+        self.shop = await self._stack.enter_async_context(
+            Shop(config, self.store, self.recognition.embedder, self.clock)
+        )
         if config.catalog.feed:
             await self.shop.import_feed(config.catalog.feed)
         await self.refresh_catalogue()
@@ -180,11 +181,7 @@ class Engine:
                     min_dwell_ms=config.overlay.dwell_ms,
                     show_unsure=config.inference.show_unsure,
                 ),
-                shop=ShopPolicy(
-                    own_seller=config.catalog.own_seller,
-                    partners=frozenset(config.catalog.partners),
-                    link_hosts=frozenset(config.catalog.link_hosts),
-                ),
+                shop=shop_policy(config.catalog),
                 latency_ms=config.overlay.latency_ms,
             ),
         )

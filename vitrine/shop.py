@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from types import TracebackType
 
 from inference.embedder import OnnxEmbedder
-from overlay.catalog.importer import ImportReport, import_feed
+from overlay.catalog.importer import ImportReport, embed_missing, import_feed
 from overlay.catalog.store import CatalogStore
-from overlay.messages import TapResult
+from overlay.commerce.base import Commerce
+from overlay.commerce.http import HttpCommerce, HttpCommerceSettings
+from overlay.commerce.static import StaticCommerce
+from overlay.errors import CommerceError
+from overlay.ledger.sqlite import SqliteLedger
+from overlay.ledger.types import Entry, Kind
+from overlay.messages import Card, TapResult
+from overlay.policy import ShopPolicy
 from overlay.taps import TapOutcome
+from stream.clock import Clock
 from stream.types import StreamId
-from vitrine.config import Config
+from vitrine.config import CatalogConfig, Config
 
 log = logging.getLogger(__name__)
+
+LEDGER_FILE = "ledger.db"
+
+
+def shop_policy(catalog: CatalogConfig) -> ShopPolicy:
+    """Whose shop this is, for labels and links."""
+    return ShopPolicy(
+        own_seller=catalog.own_seller,
+        partners=frozenset(catalog.partners),
+        link_hosts=frozenset(catalog.link_hosts),
+    )
 
 
 class Shop:
@@ -23,18 +44,31 @@ class Shop:
         config: the configuration.
         store: the catalogue.
         embedder: makes the vectors of imported pictures.
+        clock: for deadlines and freshness.
+
+    Attributes:
+        ledger: append-only record of impressions and taps.
     """
 
-    def __init__(self, config: Config, store: CatalogStore, embedder: OnnxEmbedder) -> None:
-        self._config, self._store, self._embedder = config, store, embedder
+    def __init__(self, config: Config, store: CatalogStore, embedder: OnnxEmbedder, clock: Clock) -> None:
+        self.ledger = SqliteLedger(config.server.data_dir / LEDGER_FILE)
+        self._store, self._embedder = store, embedder
+        address = config.catalog.shop
+        self._commerce: Commerce = (
+            StaticCommerce(store, shop_policy(config.catalog))
+            if address == "static"
+            else HttpCommerce(HttpCommerceSettings(address), clock)
+        )
 
     async def __aenter__(self) -> Shop:
+        await embed_missing(self._store, self._embedder)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        pass
+        await self._commerce.close()
+        await asyncio.to_thread(self.ledger.close)
 
     async def import_feed(self, feed: str) -> ImportReport:
         """Import a feed; bad rows are logged, the good ones are in service after the next index refresh.
@@ -51,8 +85,40 @@ class Shop:
         return report
 
     async def on_tap(self, stream: StreamId, viewer: str, outcome: TapOutcome) -> TapResult:
-        """Answer a tap with the product's card as the shop has it now."""
-        return outcome.result()
+        """Answer a tap with the product's card as the shop has it now; record it either way."""
+        card = outcome.card
+        self._record_tap(stream, viewer, outcome, card)
+        if card is None:
+            return outcome.result()
+        reason = ""
+        try:
+            card = (await self._commerce.product(card.id)).on(card)
+        except CommerceError as error:
+            log.warning("shop did not answer", extra={"product": card.id, "reason": str(error)})
+            reason = "as of the show's list"
+        return TapResult(outcome.tap.id, outcome.hit, outcome.state, card, reason)
 
     def on_seen(self, stream: StreamId, viewer: str, product_ids: tuple[str, ...]) -> None:
-        """Count impressions."""
+        """Record impressions."""
+        at_ms = int(time.time() * 1000)
+        self.ledger.record(
+            *(Entry(Kind.IMPRESSION, stream, product_id, viewer, at_ms) for product_id in product_ids)
+        )
+
+    def _record_tap(self, stream: StreamId, viewer: str, outcome: TapOutcome, card: Card | None) -> None:
+        tap = outcome.tap
+        self.ledger.record(
+            Entry(
+                Kind.TAP,
+                stream,
+                card.id if card else "",
+                viewer,
+                int(time.time() * 1000),
+                key=f"{stream}/{viewer}/{tap.id}",
+                hotspot=outcome.spot.id if outcome.spot else 0,
+                state=outcome.state if outcome.hit else "",
+                placement="paid" if card and card.label.startswith("Paid") else "organic",
+                epoch=tap.epoch,
+                rtp=tap.rtp,
+            )
+        )

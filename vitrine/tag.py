@@ -15,11 +15,11 @@ from typing import Final
 
 from inference.device import DeviceWorker
 from inference.types import FrameResult, Match, MatchState, Outcome, Plan, Rung, Track
-from inference.worker import StreamWorker
 from overlay.hotspots import HotspotProjector, HotspotSettings
 from overlay.types import Hotspot, Product, ShowList
 from stream.clock import Clock, MonotonicClock
 from stream.types import Frame
+from vitrine.pipeline import Worker
 
 VERSION: Final = 1
 MS: Final = 1_000_000
@@ -40,7 +40,7 @@ class TagSettings:
     every: int = 3
     sample_ms: int = 100
     embed_limit: int = 8
-    hotspots: HotspotSettings = field(default_factory=HotspotSettings)
+    hotspots: HotspotSettings = field(default_factory=lambda: HotspotSettings(min_dwell_ms=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Tags:
 async def tag_frames(
     frames: Iterable[Frame],
     *,
-    worker: StreamWorker,
+    worker: Worker,
     device: DeviceWorker,
     rung: Rung,
     products: Sequence[Product],
@@ -128,7 +128,7 @@ def _take(source: Iterator[Frame], count: int) -> list[Frame]:
     return list(islice(source, count))
 
 
-async def _detect(worker: StreamWorker, device: DeviceWorker, frame: Frame, plan: Plan) -> FrameResult:
+async def _detect(worker: Worker, device: DeviceWorker, frame: Frame, plan: Plan) -> FrameResult:
     """Detect, and wait until what was embedded has voted, so that the machine's speed changes nothing."""
     result = await worker.process(frame, plan)
     await device.run(lambda handle: None, plan.deadline_ns, priority=9)

@@ -165,7 +165,8 @@ class FrameResult:
         arrived_ns: when its last packet arrived.
         outcome: detected here, coasted, cancelled or failed.
         tracks: as they are at this frame; only `outcome` DETECTED measured them.
-        stages_ns: duration per stage in nanoseconds: ``queue``, ``pixels``, ``preprocess``, ``detect``,
+        stages_ns: duration per stage in nanoseconds: ``receive`` (last packet to decoded picture), ``queue``,
+            ``pixels``, ``preprocess``, ``detect``,
             ``decode``, ``track``, ``embed``, ``match``.
     """
 

@@ -160,6 +160,7 @@ class StreamWorker:
         began_ns = self._clock.now_ns()
         matched = tuple(replace(track, match=self.matcher.match(track.id)) for track in tracks)
         extra, self._extra_ns = self._extra_ns, {}
+        stages["receive"] = frame.decoded_ns - frame.arrived_ns
         stages["match"] = self._clock.now_ns() - began_ns + extra.pop("match", 0)
         stages.update(extra)
         return FrameResult(frame.stream, frame.time, frame.pts_ns, frame.arrived_ns, outcome, matched, stages)

@@ -146,12 +146,11 @@ def _look_up(config: Config, store: CatalogStore, image: Path, limit: int) -> di
     from overlay.catalog.pictures import PictureError, PictureLimits, decode_picture, views
     from vitrine.recognition import refresh_index
 
-    model = _embedder(config)
     try:
         picture = decode_picture(image.read_bytes(), PictureLimits())
     except (OSError, PictureError) as error:
         raise usage_error(f"{image}: {error}") from None
-    index = IndexHolder()
+    model, index = _embedder(config), IndexHolder()
     refresh_index(store, config.server.data_dir, model, index)
     best: dict[str, float] = {}
     for found in index.search(model.embed(views(picture, model.size)), limit):

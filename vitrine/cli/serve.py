@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,11 +64,6 @@ def serve(
     log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object per line.")] = False,
 ) -> None:
     """Run the engine until Ctrl-C: pages, WHIP, WHEP and the viewers' websocket on one port."""
-    import asyncio
-
-    from vitrine.app import serve as run_server
-    from vitrine.logs import set_up_logging
-
     if log_level not in ("debug", "info", "warning", "error"):
         raise usage_error(f"--log-level: got {log_level!r}, expected debug, info, warning or error")
     loaded = configure(
@@ -85,6 +81,9 @@ def serve(
         inference__budget_ms=budget_ms,
         **_sources(source or []),
     )
+    from vitrine.app import serve as run_server
+    from vitrine.logs import set_up_logging
+
     set_up_logging(log_level, as_json=log_json)
     asyncio.run(run_server(loaded, on_ready=_announce))
 

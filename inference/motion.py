@@ -80,6 +80,10 @@ class KalmanBank:
         cov[:, :, 1] += dt_s * cov[:, :, 2]
         cov[:, :, 2] += variance * dt_s * settings.wander
 
+    def believe_speed(self, speed: Floats) -> None:
+        """Codec motion measured the centres' velocity (n, 2): take half of it over."""
+        self.speed[:, :2] += 0.5 * (speed - self.speed[:, :2])
+
     def fade(self, rows: NDArray[np.bool_], dt_s: float) -> None:
         """Let the velocity of unmeasured tracks die away."""
         self.speed[rows] *= np.exp(-dt_s / self.settings.fade_s)
@@ -182,6 +186,11 @@ class MotionPath:
         self._last_ns = 0
         self._frame_ns = 0
         self._generation = 0
+
+    @property
+    def has_codec_motion(self) -> bool:
+        """Codec vectors have been seen since `base_ns`."""
+        return bool(self._steps)
 
     def add(self, motion: Motion | None, pts_ns: int) -> None:
         """The frame at `pts_ns` brought `motion` since the one before it. A frame seen before is ignored."""

@@ -10,89 +10,32 @@ without detections, ages nothing.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.association import assign, pair_costs
 from inference.geometry import clip_box, iou_matrix
-from inference.motion import KalmanBank, MotionPath, MotionSettings, to_centre, to_corners
+from inference.life import MAX_GAP_S, Life, TrackerSettings, lost_twin
+from inference.motion import KalmanBank, MotionPath, to_centre, to_corners
 from inference.types import Box, Detections, Track
 
-MAX_GAP_S = 0.5
-"""Observed time of one step is at most this, whatever the gap."""
+__all__ = ["Tracker", "TrackerSettings"]
 
 
-@dataclass(frozen=True, slots=True)
-class TrackerSettings:
-    """Thresholds and life cycle.
-
-    Attributes:
-        high_score: detections of the first stage.
-        low_score: detections that may only prolong a track.
-        new_score: detections that may start one.
-        confirm_ms: a track measured twice at least this far apart is confirmed...
-        confirm_score: ...once its scores add up to this: sure detections count sooner than unsure ones.
-        miss_ms: shown while detections have missed it for no longer than this...
-        hide_ms: ...and the last detection of anything is no older than this.
-        lost_ms: kept this long for re-activation.
-        near_ms: kept this long for re-activation by position.
-        buffer: growth of boxes in the first stage.
-        wide_buffer: growth of boxes for what is left.
-        max_cost: dearest pair of the first stage.
-        same_look: cosine at which a new track is a lost one.
-        look_margin: by which it must be ahead of the next lost one.
-        alone: labels never joined with another label.
-        motion: the filter's noise.
-    """
-
-    high_score: float = 0.45
-    low_score: float = 0.1
-    new_score: float = 0.5
-    confirm_ms: float = 30.0
-    confirm_score: float = 2.0
-    miss_ms: float = 200.0
-    hide_ms: float = 500.0
-    lost_ms: float = 10_000.0
-    near_ms: float = 1_500.0
-    buffer: float = 0.1
-    wide_buffer: float = 0.5
-    max_cost: float = 0.85
-    same_look: float = 0.75
-    look_margin: float = 0.05
-    alone: frozenset[str] = frozenset({"person"})
-    motion: MotionSettings = field(default_factory=MotionSettings)
-
-
-@dataclass(slots=True)
-class _Life:
-    """What is known of a track besides its filter."""
-
-    id: int
-    label: str
-    score: float
-    first_ns: int
-    measured_ns: int
-    measured_box: NDArray[np.float32]
-    absent_s: float = 0.0
-    hits: int = 1
-    confirmed: bool = False
-    votes: dict[str, float] = field(default_factory=dict)
-    look: NDArray[np.float32] | None = None
-    history: deque[tuple[int, NDArray[np.float32]]] = field(default_factory=lambda: deque(maxlen=90))
+DOUBLE_IOU = 0.7
+"""A new detection overlapping a measured track by more is a double."""
 
 
 class Tracker:
     """The tracks of one stream. Not thread-safe; about 0.3 ms a step at ten objects."""
 
-    def __init__(self, settings: TrackerSettings = TrackerSettings()) -> None:
-        self._settings = settings
+    def __init__(self, settings: TrackerSettings | None = None) -> None:
+        self._settings = settings = settings or TrackerSettings()
         self._bank = KalmanBank(settings.motion)
         self._path = MotionPath(settings.motion)
-        self._lives: list[_Life] = []
+        self._lives: list[Life] = []
         self._next_id = 1
         self._started = False
 
@@ -117,7 +60,10 @@ class Tracker:
         dt_s = (pts_ns - self._path.base_ns) / 1e9 if self._started else 0.0
         self._started = True
         seen_s = min(dt_s, MAX_GAP_S)
-        self._bank.predict(seen_s, self._path.shift(self._bank, pts_ns))
+        shift = self._path.shift(self._bank, pts_ns)
+        if self._path.has_codec_motion and dt_s > 0:
+            self._bank.believe_speed(shift / dt_s)
+        self._bank.predict(seen_s, shift)
         for life in self._lives:
             life.absent_s += seen_s
         matched = self._associate(detections)
@@ -168,16 +114,11 @@ class Tracker:
         if row is None:
             return track_id
         life = self._lives[row]
-        life.look = vector if life.look is None else _unit(0.8 * life.look + 0.2 * vector)
-        twin = self._lost_twin(life)
-        if twin is None:
-            return track_id
-        old = self._lives[twin]
-        life.id, life.first_ns, life.hits = old.id, old.first_ns, old.hits + life.hits
-        life.confirmed = True
-        if old.look is not None:
-            life.look = _unit(0.5 * old.look + 0.5 * life.look)
-        self._drop(twin)
+        life.looks_like(vector, 0.2)
+        twin = lost_twin(self._lives, life, self._settings)
+        if twin is not None:
+            life.continues(self._lives[twin])
+            self._drop(twin)
         return life.id
 
     def lost(self) -> tuple[int, ...]:
@@ -240,18 +181,9 @@ class Tracker:
         self._bank.update(rows, detections.boxes[columns], detections.scores[columns])
         for row, column in pairs:
             life, score = self._lives[row], float(detections.scores[column])
-            life.measured_ns, life.measured_box = pts_ns, detections.boxes[column]
-            life.absent_s, life.score = 0.0, score
-            life.hits += 1
             name = detections.names[detections.labels[column]]
-            life.votes[name] = life.votes.get(name, 0.0) + score
-            life.label = max(life.votes, key=life.votes.__getitem__)
-            seen_ms = (pts_ns - life.first_ns) / 1e6
-            if (
-                seen_ms >= self._settings.confirm_ms
-                and sum(life.votes.values()) >= self._settings.confirm_score
-            ):
-                life.confirmed = True
+            life.measured(pts_ns, detections.boxes[column], name, score)
+            life.confirmed = life.confirmed or life.sure(self._settings)
 
     def _return(self, row: int, box: NDArray[np.float32], pts_ns: int) -> None:
         """After an absence the filter is restarted on the straight path between the two sightings."""
@@ -268,13 +200,17 @@ class Tracker:
         if not free:
             return
         held = [life.measured_box for life in self._lives if life.measured_ns == pts_ns]
-        if held:
-            overlap = iou_matrix(detections.boxes[free], np.stack(held)).max(axis=1)
-            free = [i for i, share in zip(free, overlap, strict=True) if share < 0.7]
+        fresh = []
+        for i in free:  # one object detected twice, perhaps under two labels, is one track
+            box = detections.boxes[i]
+            if not held or iou_matrix(box[None], np.stack(held)).max() < DOUBLE_IOU:
+                fresh.append(i)
+                held.append(box)
+        free = fresh
         self._bank.add(detections.boxes[free])
         for i in free:
             name, score = detections.names[detections.labels[i]], float(detections.scores[i])
-            life = _Life(self._next_id, name, score, pts_ns, pts_ns, detections.boxes[i])
+            life = Life(self._next_id, name, score, pts_ns, pts_ns, detections.boxes[i])
             life.votes[name] = score
             self._lives.append(life)
             self._next_id += 1
@@ -299,43 +235,21 @@ class Tracker:
 
     # ---- answers -------------------------------------------------------------------------------------------
 
-    def _shown(self, life: _Life, pts_ns: int) -> bool:
+    def _shown(self, life: Life, pts_ns: int) -> bool:
         ahead_ms = (pts_ns - self._path.base_ns) / 1e6
         return life.absent_s * 1e3 <= self._settings.miss_ms and ahead_ms <= self._settings.hide_ms
 
     def _past(self, pts_ns: int) -> Iterable[Track]:
-        """Between two past measurements of a track, linearly."""
         for row, life in enumerate(self._lives):
-            before = [entry for entry in life.history if entry[0] <= pts_ns]
-            after = [entry for entry in life.history if entry[0] > pts_ns]
-            if before and after:
-                (t0, box0), (t1, box1) = before[-1], after[0]
-                share = (pts_ns - t0) / (t1 - t0)
-                yield self._track(row, (1 - share) * box0 + share * box1, life)
-            elif before and (pts_ns - before[-1][0]) / 1e6 <= self._settings.hide_ms:
-                yield self._track(row, before[-1][1], life)
+            box = life.at(pts_ns, self._settings.miss_ms)
+            if box is not None:
+                yield self._track(row, box, life)
 
-    def _track(self, row: int, box: NDArray[np.floating], life: _Life) -> Track:
+    def _track(self, row: int, box: NDArray[np.floating], life: Life) -> Track:
         vx, vy, vw, vh = (float(v) for v in self._bank.speed[row])
         velocity = (vx - vw / 2, vy - vh / 2, vx + vw / 2, vy + vh / 2)
         corners = Box(*clip_box((float(box[0]), float(box[1]), float(box[2]), float(box[3]))))
         return Track(life.id, corners, velocity, life.label, life.score, life.measured_ns, life.confirmed)
-
-    def _lost_twin(self, life: _Life) -> int | None:
-        """Row of the lost track that `life`, still young, looks like."""
-        s = self._settings
-        if life.look is None or life.absent_s > 0 or life.hits > 60:
-            return None
-        best, best_look, next_look = None, s.same_look, -1.0
-        for row, other in enumerate(self._lives):
-            apart = other.id < life.id and other.measured_ns < life.first_ns and other.label == life.label
-            if apart and other.look is not None:
-                look = float(other.look @ life.look)
-                if look >= best_look:
-                    best, best_look, next_look = row, look, best_look if best is not None else next_look
-                else:
-                    next_look = max(next_look, look)
-        return best if best is not None and best_look - next_look >= s.look_margin else None
 
     def _row(self, track_id: int) -> int | None:
         return next((row for row, life in enumerate(self._lives) if life.id == track_id), None)
@@ -346,10 +260,6 @@ class Tracker:
         self._bank.keep(keep)
         del self._lives[row]
         self._path.changed()
-
-
-def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    return vector / np.float32(max(float(np.linalg.norm(vector)), 1e-9))
 
 
 def _visible(box: NDArray[np.float32]) -> bool:

@@ -106,7 +106,7 @@ def yolox_model(boxes: list[tuple[float, float, float, float, float, int]], size
     return constant_model({"output": rows}, (1, 3, size, size), names)
 
 
-def slow_model(layers: int = 60, side: int = 600) -> bytes:
+def slow_model(layers: int = 40, side: int = 512) -> bytes:
     """A chain of matrix products: hundreds of milliseconds, interruptible between any two."""
     weight = np.eye(side, dtype=np.float32)
     nodes = [helper.make_node("MatMul", [f"x{i}", "w"], [f"x{i + 1}"]) for i in range(layers)]

@@ -1,0 +1,139 @@
+"""What a track is besides its filter: settings of the life cycle, the record of one track, and its looks."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.motion import MotionSettings
+
+MAX_GAP_S = 0.5
+"""Observed time of one step is at most this, whatever the gap."""
+
+YOUNG_HITS = 60
+"""A track measured more often than this is no longer taken for a lost one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerSettings:
+    """Thresholds and life cycle.
+
+    Attributes:
+        high_score: detections of the first stage.
+        low_score: detections that may only prolong a track.
+        new_score: detections that may start one.
+        confirm_ms: a track measured twice at least this far apart is confirmed...
+        confirm_score: ...once its scores add up to this: sure detections count sooner than unsure ones.
+        miss_ms: shown while detections have missed it for no longer than this...
+        hide_ms: ...and the last detection of anything is no older than this.
+        lost_ms: kept this long for re-activation.
+        near_ms: kept this long for re-activation by position.
+        buffer: growth of boxes in the first stage.
+        wide_buffer: growth of boxes for what is left.
+        max_cost: dearest pair of the first stage.
+        same_look: cosine at which a new track is a lost one.
+        look_margin: by which it must be ahead of the next lost one.
+        alone: labels never joined with another label.
+        motion: the filter's noise.
+    """
+
+    high_score: float = 0.45
+    low_score: float = 0.1
+    new_score: float = 0.5
+    confirm_ms: float = 30.0
+    confirm_score: float = 2.0
+    miss_ms: float = 200.0
+    hide_ms: float = 500.0
+    lost_ms: float = 10_000.0
+    near_ms: float = 1_500.0
+    buffer: float = 0.1
+    wide_buffer: float = 0.5
+    max_cost: float = 0.85
+    same_look: float = 0.75
+    look_margin: float = 0.05
+    alone: frozenset[str] = frozenset({"person"})
+    motion: MotionSettings = field(default_factory=MotionSettings)
+
+
+@dataclass(slots=True)
+class Life:
+    """What is known of a track besides its filter."""
+
+    id: int
+    label: str
+    score: float
+    first_ns: int
+    measured_ns: int
+    measured_box: NDArray[np.float32]
+    absent_s: float = 0.0
+    hits: int = 1
+    confirmed: bool = False
+    votes: dict[str, float] = field(default_factory=dict)
+    look: NDArray[np.float32] | None = None
+    history: deque[tuple[int, NDArray[np.float32]]] = field(default_factory=lambda: deque(maxlen=90))
+
+    def measured(self, pts_ns: int, box: NDArray[np.float32], name: str, score: float) -> None:
+        """One more detection at `pts_ns`; the label is the one with the most score behind it."""
+        self.measured_ns, self.measured_box = pts_ns, box
+        self.absent_s, self.score = 0.0, score
+        self.hits += 1
+        self.votes[name] = self.votes.get(name, 0.0) + score
+        self.label = max(self.votes, key=self.votes.__getitem__)
+
+    def sure(self, settings: TrackerSettings) -> bool:
+        """Seen long enough, and surely enough, to be shown."""
+        seen_ms = (self.measured_ns - self.first_ns) / 1e6
+        return seen_ms >= settings.confirm_ms and sum(self.votes.values()) >= settings.confirm_score
+
+    def at(self, pts_ns: int, hold_ms: float) -> NDArray[np.float32] | None:
+        """Its box at a past time: between two measurements, or up to `hold_ms` after one."""
+        before = [entry for entry in self.history if entry[0] <= pts_ns]
+        after = [entry for entry in self.history if entry[0] > pts_ns]
+        if before and after:
+            (t0, box0), (t1, box1) = before[-1], after[0]
+            share = np.float32((pts_ns - t0) / (t1 - t0))
+            return box0 + share * (box1 - box0)
+        if before and (pts_ns - before[-1][0]) / 1e6 <= hold_ms:
+            return before[-1][1]
+        return None
+
+    def looks_like(self, vector: NDArray[np.float32], share: float) -> None:
+        """Mix another view into what it looks like."""
+        self.look = vector if self.look is None else unit((1 - share) * self.look + share * vector)
+
+    def continues(self, lost: Life) -> None:
+        """It turned out to be `lost`, seen again."""
+        self.id, self.first_ns, self.hits = lost.id, lost.first_ns, lost.hits + self.hits
+        self.confirmed = True
+        if lost.look is not None:
+            self.looks_like(lost.look, 0.5)
+
+
+def lost_twin(lives: Sequence[Life], life: Life, settings: TrackerSettings) -> int | None:
+    """Row of the lost track that `life`, still young, looks like; not gated by position."""
+    if life.look is None or life.absent_s > 0 or life.hits > YOUNG_HITS:
+        return None
+    looks = sorted(
+        (
+            (float(other.look @ life.look), row)
+            for row, other in enumerate(lives)
+            if other.look is not None
+            and other.id < life.id
+            and other.measured_ns < life.first_ns
+            and other.label == life.label
+        ),
+        reverse=True,
+    )
+    if not looks or looks[0][0] < settings.same_look:
+        return None
+    next_look = looks[1][0] if len(looks) > 1 else -1.0
+    return looks[0][1] if looks[0][0] - next_look >= settings.look_margin else None
+
+
+def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`vector` at length 1."""
+    return vector / np.float32(max(float(np.linalg.norm(vector)), 1e-9))

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inference.motion import KalmanBank, MotionPath, MotionSettings, box_shift, to_centre, to_corners
+
+BOX = np.array([[0.4, 0.4, 0.5, 0.6]], np.float32)
+ONE = np.ones(1, np.float32)
+ROW = np.array([0])
+MS = 1_000_000
+
+
+def moved(dx: float, dy: float = 0.0) -> NDArray[np.float32]:
+    return BOX + np.array([dx, dy, dx, dy], np.float32)
+
+
+def vectors(dx: float, dy: float, x0: float = 0.0, x1: float = 1.0) -> NDArray[np.float32]:
+    """A 20 x 20 field of blocks that move by (dx, dy) where x0 < x < x1, and stand still elsewhere."""
+    x, y = np.meshgrid((np.arange(20) + 0.5) / 20, (np.arange(20) + 0.5) / 20)
+    inside = ((x > x0) & (x < x1)).ravel()
+    field = np.stack([x.ravel(), y.ravel(), np.where(inside, dx, 0), np.where(inside, dy, 0)], axis=1)
+    return field.astype(np.float32)
+
+
+def follow(bank: KalmanBank, speed: float, step_s: float, steps: int) -> None:
+    for i in range(1, steps + 1):
+        bank.predict(step_s, bank.speed[:, :2] * step_s)
+        bank.update(ROW, moved(speed * step_s * i), ONE)
+
+
+def test_centre_and_corners_are_inverse() -> None:
+    np.testing.assert_allclose(to_corners(to_centre(BOX)), BOX, atol=1e-6)
+
+
+@pytest.mark.parametrize("step_s", [1 / 60, 1 / 30, 0.1, 0.2])
+def test_velocity_is_found_in_seconds_whatever_the_rate(step_s: float) -> None:
+    bank = KalmanBank(MotionSettings())
+    bank.add(BOX)
+    follow(bank, 0.2, step_s, round(1.0 / step_s))
+    assert bank.speed[0, 0] == pytest.approx(0.2, rel=0.1)
+    assert abs(bank.speed[0, 1]) < 0.01
+
+
+def test_a_sure_measurement_counts_more_than_an_unsure_one() -> None:
+    after = []
+    for score in (0.95, 0.1):
+        bank = KalmanBank(MotionSettings())
+        bank.add(BOX)
+        bank.predict(0.1, np.zeros((1, 2)))
+        bank.update(ROW, moved(0.05), np.array([score], np.float32))
+        after.append(bank.state[0, 0])
+    assert 0.45 < after[1] < after[0] < 0.5
+
+
+def test_noise_of_a_resting_object_is_smoothed() -> None:
+    rng, bank = np.random.default_rng(1), KalmanBank(MotionSettings())
+    bank.add(BOX)
+    raw, kept = [], []
+    for _ in range(100):
+        noisy = moved(float(rng.normal(0, 0.003)))
+        bank.predict(1 / 30, bank.speed[:, :2] / 30)
+        bank.update(ROW, noisy, ONE)
+        raw.append(float(noisy[0, 0]))
+        kept.append(float(bank.boxes()[0, 0]))
+    assert np.std(kept[20:]) < 0.8 * np.std(raw[20:])
+
+
+def test_unmeasured_speed_fades() -> None:
+    bank = KalmanBank(MotionSettings(fade_s=0.5))
+    bank.add(BOX)
+    bank.speed[0] = 1.0
+    bank.fade(np.array([True]), 0.5)
+    assert bank.speed[0, 0] == pytest.approx(np.exp(-1))
+
+
+def test_codec_vectors_inside_a_box_shift_it() -> None:
+    shift = box_shift(BOX, vectors(0.02, -0.01), 3)
+    np.testing.assert_allclose(shift, [[0.02, -0.01]], atol=1e-6)
+
+
+def test_the_median_ignores_a_hand_passing_by() -> None:
+    field = vectors(0.02, 0.0)
+    field[::5, 2:] = 0.3
+    np.testing.assert_allclose(box_shift(BOX, field, 3), [[0.02, 0.0]], atol=1e-6)
+
+
+def test_too_few_vectors_give_no_answer() -> None:
+    tiny = np.array([[0.4, 0.4, 0.41, 0.41]], np.float32)
+    assert np.isnan(box_shift(tiny, vectors(0.02, 0.0), 3)).all()
+
+
+def path_at(base_ns: int) -> tuple[MotionPath, KalmanBank]:
+    bank = KalmanBank(MotionSettings())
+    bank.add(BOX)
+    path = MotionPath(MotionSettings())
+    path.add(None, base_ns - 33 * MS)
+    path.add(None, base_ns)
+    path.rebase(base_ns)
+    return path, bank
+
+
+def test_codec_motion_adds_up_over_frames() -> None:
+    path, bank = path_at(1000 * MS)
+    for i in (1, 2, 3):
+        path.add(vectors(0.01, 0.0), (1000 + 33 * i) * MS)
+    np.testing.assert_allclose(path.shift(bank, 1099 * MS), [[0.03, 0.0]], atol=1e-6)
+    np.testing.assert_allclose(path.shift(bank, 1033 * MS), [[0.01, 0.0]], atol=1e-6)
+
+
+def test_time_between_frames_is_interpolated() -> None:
+    path, bank = path_at(1000 * MS)
+    path.add(vectors(0.01, 0.0), 1033 * MS)
+    np.testing.assert_allclose(path.shift(bank, 1000 * MS + 33 * MS // 2), [[0.005, 0]], atol=1e-4)
+
+
+def test_without_codec_motion_the_filters_speed_moves_the_box() -> None:
+    path, bank = path_at(1000 * MS)
+    bank.speed[0, 0] = 0.3
+    assert path.shift(bank, 1033 * MS)[0, 0] == pytest.approx(0.3 * 0.033, rel=0.05)
+    far = path.shift(bank, 10_000 * MS)[0, 0]
+    assert far == pytest.approx(0.3 * MotionSettings().fade_s, rel=0.01), "it fades instead of flying off"
+
+
+def test_a_dropped_frame_leaves_a_gap_that_speed_fills() -> None:
+    path, bank = path_at(1000 * MS)
+    bank.speed[0, 0] = 0.3
+    path.add(vectors(0.0, 0.0), 1066 * MS)  # one frame late: the vectors cover only the last 33 ms
+    assert path.shift(bank, 1066 * MS)[0, 0] == pytest.approx(0.3 * 0.033, rel=0.1)
+
+
+def test_motion_after_a_late_detection_is_applied_to_the_new_box() -> None:
+    path, bank = path_at(1000 * MS)
+    for i in (1, 2, 3, 4):
+        path.add(vectors(0.01, 0.0, x0=0.6), (1000 + 33 * i) * MS)
+    assert path.shift(bank, 1132 * MS)[0, 0] == pytest.approx(0, abs=1e-6)
+    bank.keep(np.array([False]))
+    bank.add(np.array([[0.7, 0.4, 0.9, 0.6]], np.float32))
+    path.rebase(1066 * MS)
+    assert path.shift(bank, 1132 * MS)[0, 0] == pytest.approx(0.02, abs=1e-6)
+
+
+def test_a_frame_seen_twice_moves_nothing_twice() -> None:
+    path, bank = path_at(1000 * MS)
+    path.add(vectors(0.01, 0.0), 1033 * MS)
+    path.add(vectors(0.01, 0.0), 1033 * MS)
+    assert path.shift(bank, 1033 * MS)[0, 0] == pytest.approx(0.01, abs=1e-6)

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inference.tracker import Tracker, TrackerSettings
+from inference.types import Box, Detections, Track
+
+NAMES = ("product", "person", "vase")
+FRAME_NS = 33_333_333
+MS = 1_000_000
+
+
+def seen(*boxes: tuple[float, float, float, float], score: float = 0.9, label: int = 0) -> Detections:
+    return Detections(
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.full(len(boxes), score, np.float32),
+        np.full(len(boxes), label, np.int32),
+        NAMES,
+    )
+
+
+def joined(*parts: Detections) -> Detections:
+    return Detections(
+        np.concatenate([p.boxes for p in parts]),
+        np.concatenate([p.scores for p in parts]),
+        np.concatenate([p.labels for p in parts]),
+        NAMES,
+    )
+
+
+def square(x: float, y: float = 0.4, side: float = 0.1) -> tuple[float, float, float, float]:
+    return (x, y, x + side, y + side)
+
+
+def still(
+    tracker: Tracker, frames: int, *boxes: tuple[float, float, float, float], start: int = 0
+) -> tuple[Track, ...]:
+    tracks: tuple[Track, ...] = ()
+    for i in range(start, start + frames):
+        tracks = tracker.step(seen(*boxes), None, i * FRAME_NS)
+    return tracks
+
+
+def look(index: int) -> NDArray[np.float32]:
+    vector = np.zeros(8, np.float32)
+    vector[index] = 1
+    return vector
+
+
+def test_an_object_becomes_one_confirmed_track() -> None:
+    tracker = Tracker()
+    (first,) = tracker.step(seen(square(0.4)), None, 0)
+    assert first.id == 1 and not first.confirmed
+    (track,) = still(tracker, 5, square(0.4), start=1)
+    assert track.id == 1 and track.confirmed and track.label == "product"
+    np.testing.assert_allclose(track.box, square(0.4), atol=0.005)
+    assert track.measured_ns == 5 * FRAME_NS
+
+
+def test_a_single_false_detection_is_never_confirmed_and_forgotten() -> None:
+    tracker = Tracker()
+    tracker.step(seen(square(0.1)), None, 0)
+    assert tracker.step(seen(), None, FRAME_NS) == ()
+    assert tracker.known() == frozenset()
+
+
+def test_weak_detections_need_more_evidence() -> None:
+    tracker = Tracker(TrackerSettings(new_score=0.3, high_score=0.3))
+    confirmed_after = next(
+        i
+        for i in range(20)
+        if any(t.confirmed for t in tracker.step(seen(square(0.4), score=0.4), None, i * FRAME_NS))
+    )
+    assert confirmed_after >= 4
+
+
+@pytest.mark.parametrize("stride", [1, 3, 6])
+def test_a_moving_object_keeps_its_id_and_is_predicted(stride: int) -> None:
+    tracker, speed, errors = Tracker(), 0.3, []
+    for i in range(60):
+        x = 0.05 + speed * i / 30
+        if i % stride == 0:
+            tracks = tracker.step(seen(square(x)), None, i * FRAME_NS)
+        else:
+            tracks = tracker.coast(None, i * FRAME_NS)
+        if i > 20:
+            assert [t.id for t in tracks] == [1]
+            errors.append(abs(tracks[0].box.x0 - x))
+    assert np.mean(errors) < 0.01
+    assert tracker.query(59 * FRAME_NS)[0].velocity[0] == pytest.approx(speed, rel=0.25)
+
+
+def test_two_crossing_objects_keep_their_ids() -> None:
+    tracker = Tracker()
+    for i in range(40):
+        a, b = square(0.1 + 0.02 * i, 0.40), square(0.9 - 0.02 * i, 0.44)
+        tracks = tracker.step(seen(a, b), None, i * FRAME_NS)
+    by_id = {t.id: t for t in tracks}
+    assert by_id[1].box.x0 > 0.8 and by_id[2].box.x0 < 0.2
+
+
+def test_low_scores_prolong_a_track_but_start_none() -> None:
+    tracker = Tracker()
+    still(tracker, 5, square(0.4))
+    for i in range(5, 30):
+        tracks = tracker.step(seen(square(0.4), square(0.7), score=0.2), None, i * FRAME_NS)
+    assert [t.id for t in tracks] == [1]
+    assert tracks[0].score == pytest.approx(0.2)
+
+
+def test_asking_changes_nothing() -> None:
+    tracker = Tracker()
+    still(tracker, 10, square(0.4))
+    before = tracker.query(9 * FRAME_NS)
+    for ms in (-200, 0, 17, 200, 5_000):
+        tracker.query(9 * FRAME_NS + ms * MS)
+    assert tracker.query(9 * FRAME_NS) == before
+
+
+def test_the_past_is_interpolated_between_measurements() -> None:
+    tracker = Tracker()
+    for i in range(0, 31, 6):
+        tracker.step(seen(square(0.1 + 0.01 * i)), None, i * FRAME_NS)
+    (then,) = tracker.query(21 * FRAME_NS)
+    assert then.box.x0 == pytest.approx(0.31, abs=0.02)
+    assert tracker.query(-1000 * MS) == ()
+
+
+def test_a_late_detection_is_carried_forward_through_the_motion_seen_since() -> None:
+    """Frames 1..6 are coasted with codec motion; then the detection of frame 3 arrives."""
+    tracker = Tracker()
+    still(tracker, 5, square(0.4))
+    x, y = np.meshgrid((np.arange(40) + 0.5) / 40, (np.arange(40) + 0.5) / 40)
+    right = np.stack([x.ravel(), y.ravel(), np.full(1600, 0.01), np.zeros(1600)], axis=1).astype(np.float32)
+    for i in range(5, 11):
+        tracks = tracker.coast(right, i * FRAME_NS)
+    assert tracks[0].box.x0 == pytest.approx(0.46, abs=0.006)
+    tracker.step(seen(square(0.43)), None, 7 * FRAME_NS)
+    (now,) = tracker.query(10 * FRAME_NS)
+    assert now.id == 1 and now.measured_ns == 7 * FRAME_NS
+    assert now.box.x0 == pytest.approx(0.46, abs=0.006)
+
+
+def test_detections_older_than_the_last_are_ignored() -> None:
+    tracker = Tracker()
+    still(tracker, 5, square(0.4))
+    tracks = tracker.step(seen(square(0.8)), None, 2 * FRAME_NS)
+    assert [t.id for t in tracks] == [1]
+    assert [t.id for t in tracker.query(4 * FRAME_NS)] == [1]
+
+
+def test_a_missed_object_is_held_then_hidden_then_found_again() -> None:
+    tracker = Tracker()
+    still(tracker, 10, square(0.4))
+    held = [bool(tracker.step(seen(), None, i * FRAME_NS)) for i in range(10, 30)]
+    assert held[:4] == [True] * 4 and not held[-1]
+    assert tracker.lost() == (1,)
+    tracks = still(tracker, 1, square(0.42), start=30)
+    assert [t.id for t in tracks] == [1]
+
+
+def test_boxes_vanish_when_no_detection_comes_at_all() -> None:
+    tracker = Tracker()
+    still(tracker, 5, square(0.4))
+    assert tracker.query(4 * FRAME_NS + 400 * MS)
+    assert tracker.query(4 * FRAME_NS + 600 * MS) == ()
+
+
+def test_tracks_survive_a_reconnect_however_long() -> None:
+    tracker = Tracker()
+    still(tracker, 10, square(0.4), square(0.7))
+    later = 10 * FRAME_NS + 60_000 * MS
+    tracks = tracker.step(seen(square(0.4), square(0.7)), None, later)
+    assert sorted(t.id for t in tracks) == [1, 2]
+
+
+def test_ids_are_never_reused() -> None:
+    used: list[int] = []
+    tracker = Tracker(TrackerSettings(near_ms=0, lost_ms=100))
+    for spot in (0.1, 0.3, 0.5, 0.7):
+        tracks = still(tracker, 5, square(spot), start=len(used) * 20)
+        used.append(tracks[-1].id)
+        for i in range(5, 20):
+            tracker.step(seen(), None, ((len(used) - 1) * 20 + i) * FRAME_NS)
+    assert used == sorted(set(used)) and len(used) == 4
+
+
+def test_an_object_picked_up_elsewhere_is_recognised_by_its_look() -> None:
+    tracker = Tracker()
+    still(tracker, 10, square(0.1), square(0.3))
+    tracker.attach_embedding(1, look(0))
+    tracker.attach_embedding(2, look(1))
+    for i in range(10, 100):
+        tracker.step(seen(square(0.3)), None, i * FRAME_NS)
+    (_, new) = still(tracker, 5, square(0.3), square(0.8), start=100)
+    assert new.id == 3
+    assert tracker.attach_embedding(3, look(0)) == 1
+    assert sorted(t.id for t in tracker.query(104 * FRAME_NS)) == [1, 2]
+
+
+def test_a_look_between_two_lost_objects_decides_nothing() -> None:
+    tracker = Tracker()
+    still(tracker, 10, square(0.1), square(0.3))
+    tracker.attach_embedding(1, look(0))
+    tracker.attach_embedding(2, look(0))
+    for i in range(10, 100):
+        tracker.step(seen(), None, i * FRAME_NS)
+    still(tracker, 5, square(0.8), start=100)
+    assert tracker.attach_embedding(3, look(0)) == 3
+
+
+def test_lookalikes_on_screen_together_stay_apart() -> None:
+    tracker = Tracker()
+    still(tracker, 10, square(0.1), square(0.5))
+    tracker.attach_embedding(1, look(0))
+    assert tracker.attach_embedding(2, look(0)) == 2
+
+
+def test_a_person_never_becomes_a_product() -> None:
+    tracker = Tracker()
+    still(tracker, 5, square(0.4))
+    tracks = tracker.step(seen(square(0.4), label=1), None, 5 * FRAME_NS)
+    assert {t.id: t.label for t in tracks} == {1: "product", 2: "person"}
+
+
+def test_a_wavering_label_stays_one_track_with_the_usual_name() -> None:
+    tracker = Tracker()
+    still(tracker, 10, square(0.4))
+    tracks = tracker.step(seen(square(0.4), label=2), None, 10 * FRAME_NS)
+    assert [(t.id, t.label) for t in tracks] == [(1, "product")]
+
+
+def test_a_double_detection_starts_no_second_track() -> None:
+    tracker = Tracker()
+    for i in range(10):
+        both = joined(seen(square(0.4)), seen(square(0.405), score=0.8, label=2))
+        tracks = tracker.step(both, None, i * FRAME_NS)
+    assert len([t for t in tracks if t.confirmed]) == 1
+
+
+def test_boxes_are_clipped_to_the_picture() -> None:
+    tracker = Tracker()
+    for i in range(30):
+        x = 0.6 + 0.02 * i
+        boxes = [(x, 0.4, min(1.0, x + 0.2), 0.6)] if x < 0.99 else []
+        for track in tracker.step(seen(*boxes), None, i * FRAME_NS):
+            assert track.box == Box(*(min(max(v, 0.0), 1.0) for v in track.box))
+            assert track.box.x1 > track.box.x0
+
+
+def test_an_empty_stream_has_no_tracks() -> None:
+    tracker = Tracker()
+    assert tracker.query(0) == tracker.coast(None, FRAME_NS) == ()
+    assert tracker.step(None, None, 2 * FRAME_NS) == ()
+    assert tracker.step(Detections.empty(NAMES), None, 3 * FRAME_NS) == ()
+    assert tracker.attach_embedding(7, look(0)) == 7

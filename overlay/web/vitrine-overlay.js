@@ -813,6 +813,7 @@ class Surface {
   canvas = document.createElement("canvas");
   #context = null;
   #stage;
+  #grabs = true;
 
   constructor(stage) {
     this.#stage = stage;
@@ -854,8 +855,29 @@ class Surface {
     }
   }
 
-  drawPicture(video) {
-    this.#context.drawImage(video, 0, 0, this.canvas.width, this.canvas.height);
+  /**
+   * Takes the frame that the video shows right now. By the time a late callback runs, that may be a newer one than the
+   * callback was told of: the frame's own timestamp decides, where the browser gives it.
+   *
+   * @returns {{image: CanvasImageSource, rtp: number|null, close: () => void}}
+   */
+  grab(video) {
+    if (this.#grabs) {
+      try {
+        const frame = new VideoFrame(video);
+        const rtp = frame.metadata?.().rtpTimestamp;
+        if (Number.isInteger(rtp)) return { image: frame, rtp, close: () => frame.close() };
+        frame.close();
+      } catch {
+        // no WebCodecs here, or a video of another origin
+      }
+      this.#grabs = false;
+    }
+    return { image: video, rtp: null, close: () => {} };
+  }
+
+  drawPicture(image) {
+    this.#context.drawImage(image, 0, 0, this.canvas.width, this.canvas.height);
   }
 
   /** Corner brackets around a box, in the picture itself. */
@@ -1083,43 +1105,49 @@ export class VitrineOverlay extends Base {
     }
   }
 
-  /** Which sample belongs to the frame on screen, by the best clock this player offers. */
-  #drawing(metadata) {
+  /**
+   * Which sample belongs to the frame on screen, by the best clock this player offers.
+   *
+   * @param {number|undefined} rtp RTP timestamp of that frame, where known
+   */
+  #drawing(rtp, mediaTime) {
     const model = this.#model;
-    if (Number.isInteger(metadata.rtpTimestamp)) {
-      this.#clock = "rtp";
-      const frame = metadata.rtpTimestamp >>> 0;
-      const place = model.locate(frame);
-      if (!place) return { frame, epoch: 0, rtp: 0, kind: "none", spots: [], ageTicks: null };
-      return { frame, epoch: place.epoch, rtp: place.key, ...model.history.draw(place.epoch, place.key) };
-    }
-    if (this.#video.srcObject) { // live, but the browser does not name the frame: the newest sample, not frame-exact
+    if (!Number.isInteger(rtp) && this.#video.srcObject) { // live, but the frame has no name: newest sample, not frame-exact
       this.#clock = "arrival";
       const epoch = model.epochs.at(-1)?.[0] ?? 0;
       const sample = model.history.newest(epoch);
       const spots = sample ? [...sample.spots.values()] : [];
       return { frame: 0, epoch, rtp: sample?.rtp ?? 0, kind: sample ? "predicted" : "none", spots, ageTicks: null };
     }
-    this.#clock = this.#video.requestVideoFrameCallback ? "media" : "media, without requestVideoFrameCallback";
-    const frame = Math.round(metadata.mediaTime * 90_000) >>> 0;
-    const place = model.locate(frame) ?? { epoch: 0, key: frame };
+    if (Number.isInteger(rtp)) this.#clock = "rtp";
+    else this.#clock = this.#video.requestVideoFrameCallback ? "media" : "media, without requestVideoFrameCallback";
+    const frame = Number.isInteger(rtp) ? rtp >>> 0 : Math.round(mediaTime * 90_000) >>> 0;
+    const place = model.locate(frame);
+    if (!place) return { frame, epoch: 0, rtp: frame, kind: "none", spots: [], ageTicks: null };
     return { frame, epoch: place.epoch, rtp: place.key, ...model.history.draw(place.epoch, place.key) };
   }
 
   #paint(metadata) {
-    const drawing = this.#drawing(metadata);
-    if (this.#model.live) this.#stats.add(drawing.kind, drawing.ageTicks);
-    const spots = this.#model.select(drawing.spots, this.density);
+    const canvas = this.#drawsPicture;
+    const picture = canvas ? this.#surface.grab(this.#video) : null;
+    const drawing = this.#drawing(picture?.rtp ?? metadata.rtpTimestamp, metadata.mediaTime);
     const { frame, epoch, rtp, kind } = drawing;
-    this.#shown = { frame, epoch, rtp, kind, spots };
+    const again = this.#clock === "rtp" && frame === this.#shown.frame && kind === this.#shown.kind;
+    if (this.#model.live && !again) this.#stats.add(kind, drawing.ageTicks);
+    this.#shown = { frame, epoch, rtp, kind, spots: this.#model.select(drawing.spots, this.density) };
+    if (picture) this.#surface.drawPicture(picture.image);
+    picture?.close();
     this.#render();
   }
 
-  /** Picture, brackets and buttons, in one go. */
+  get #drawsPicture() {
+    return this.#usesCanvas && this.density !== "off" && this.#video?.readyState >= 2;
+  }
+
+  /** Brackets and buttons, onto the picture just drawn. */
   #render() {
-    const canvas = this.#usesCanvas && this.density !== "off" && this.#video?.readyState >= 2;
+    const canvas = this.#drawsPicture;
     this.#surface.visible = canvas;
-    if (canvas) this.#surface.drawPicture(this.#video);
     this.#moveSpots();
     if (!canvas) return;
     for (const view of this.#views.values()) {
@@ -1130,11 +1158,13 @@ export class VitrineOverlay extends Base {
     }
   }
 
-  /** Draws the frame on screen again after a setting or the list changed. */
+  /** Draws once more what is on screen: a setting or the list changed, and the next frame may be long in coming. */
   #repaint() {
+    if (!this.#video) return;
     const { epoch, rtp, frame } = this.#shown;
     const drawing = this.#model.history.draw(epoch, rtp);
     this.#shown = { frame, epoch, rtp, kind: drawing.kind, spots: this.#model.select(drawing.spots, this.density) };
+    if (this.#drawsPicture && this.#video.paused) this.#surface.drawPicture(this.#video);
     this.#render();
   }
 
@@ -1167,7 +1197,7 @@ export class VitrineOverlay extends Base {
     this.#group.insertBefore(button, after?.button ?? null); // keyboard order: by track
     const raise = (on) => {
       button.classList.toggle("raised", on);
-      if (this.#video?.paused) this.#render();
+      if (this.#video?.paused) this.#repaint();
     };
     button.addEventListener("pointerenter", () => raise(true));
     button.addEventListener("pointerleave", () => raise(view.frozen));

@@ -1,10 +1,10 @@
-"""A stand-in for the whole server, for looking at the pages: it speaks docs/wire-protocol.md and knows the truth.
+"""A stand-in for the whole server, to look at the pages with: it speaks docs/wire-protocol.md.
 
-It plays a clip (or, without one, two moving cards) over WebRTC, so that every frame's timestamp is known, and sends the
-true boxes over the websocket with a delay. ``python -m tests.web.mock`` prints its address. Not production code.
+It plays a clip (or two drawn cards) over WebRTC, so that every frame's timestamp is known, and sends the true
+boxes over the websocket with a delay. ``python -m tests.web.mock`` prints its address. Not production code.
 
-``POST /mock/{action}`` makes things happen: ``end``, ``live``, ``drop`` (close the sockets), ``garbage`` (send nonsense),
-``sold-out``, ``problems``.
+``POST /mock/{action}`` makes things happen: ``end``, ``live``, ``drop`` (close the sockets), ``garbage``
+(send nonsense), ``sold-out``, ``problems``.
 """
 
 from __future__ import annotations
@@ -13,132 +13,59 @@ import argparse
 import asyncio
 import io
 import json
-import math
 import random
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import aiortc.rtcrtpsender
 import av
-import numpy as np
 from aiohttp import WSMsgType, web
 from aiortc import RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 from PIL import Image, ImageDraw
+
+from tests.web.figures import PRODUCTS, SOURCE, operator_figures
+from tests.web.show import Json, Show
 
 WEB = Path(__file__).resolve().parents[2] / "overlay" / "web"
 CLIP = Path(__file__).resolve().parents[3] / "shared" / "data" / "clips" / "dev" / "sam2_coffee.mp4"
 ORIGIN = 0x12345678
 """Where the senders' RTP timestamps start, so that the viewers' clock is known."""
 BASE = 2**32 - 900_000
-"""The pretended publisher's clock at pts 0: wraps ten seconds into the show."""
+"""The pretended publisher's clock at frame 0: wraps ten seconds into the show."""
+OFFSET = (ORIGIN - BASE) % 2**32
 FRAME_TICKS = 3000
 CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; media-src 'self' blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; "
+    "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HOST_KEY = "host-key"
 OPERATOR_KEY = "operator-key"
 
-Spot = list[int]
-Json = dict[str, Any]
-
-PRODUCTS: list[Json] = [
-    {
-        "pid": 1, "id": "mug-01", "title": "Stoneware mug, white", "price": "18.00 EUR", "link": "https://shop.example/mug",
-        "image": "/images/mug-01/0", "seller": "Studio North", "brand": "North Ceramics",
-        "description": "Thrown by hand, holds 300 ml, dishwasher safe.",
-    },
-    {
-        "pid": 2, "id": "kettle-01", "title": "Gooseneck kettle, brushed steel", "price": "89.00 EUR",
-        "sale_price": "74.90 EUR", "link": "https://shop.example/kettle", "image": "/images/kettle-01/0",
-        "seller": "Brew & Co", "third_party": True, "label": "Paid placement by Brew & Co",
-        "description": "1.0 litre, temperature hold, with thermometer in the lid.",
-    },
-    {
-        "pid": 3, "id": "beans-01", "title": "House espresso, 250 g, a rather long title that has to be shortened somewhere",
-        "price": "9.50 EUR", "link": "https://shop.example/beans", "image": "/images/beans-01/0", "seller": "Studio North",
-    },
-    {
-        "pid": 4, "id": "filter-01", "title": "Paper filters <b>100</b>", "price": "4.20 EUR", "link": "javascript:alert(1)",
-        "image": "/images/none/0", "seller": "Studio North", "availability": "out_of_stock",
-    },
-]  # fmt: skip
-
-
-class Show:
-    """Frames and true boxes by frame number; loops."""
-
-    def __init__(self, clip: Path | None) -> None:
-        self.clip = clip if clip and clip.exists() else None
-        self.truth: dict[str, list[Json]] = {}
-        self.length = 300
-        if self.clip:
-            told = json.loads(self.clip.with_suffix(".gt.json").read_text())
-            self.truth, self.length = told["frames"], told["n_frames"]
-
-    def spots(self, number: int) -> list[Spot]:
-        """The true boxes of a frame as wire spots."""
-        if not self.clip:
-            x, y = self.place(number)
-            return [self._spot(1, x, y, 160, 120), self._spot(2, 1280 - x - 200, 420, 200, 200)]
-        found = self.truth.get(str(number % self.length), [])
-        return [self._spot(1 if o["id"] == "mug" else 2, *o["bbox"]) for o in found]
-
-    @staticmethod
-    def place(number: int) -> tuple[float, float]:
-        """Top left of the first card, 1280 x 720 pixels."""
-        return 560 + 520 * math.sin(number / 40), 200 + 120 * math.cos(number / 25)
-
-    @staticmethod
-    def _spot(pid: int, x: float, y: float, w: float, h: float) -> Spot:
-        box = [x / 1280, y / 720, (x + w) / 1280, (y + h) / 720]
-        return [pid + 6, pid, 0 if pid == 1 else 1, 0, *(min(10_000, max(0, round(v * 10_000))) for v in box)]
-
-    def frames(self) -> Iterator[av.VideoFrame]:
-        """Pictures of 960 x 540, without end."""
-        number = 0
-        while True:
-            if self.clip:
-                with av.open(str(self.clip)) as container:
-                    for frame in container.decode(video=0):
-                        yield frame.reformat(960, 540, "yuv420p")
-                continue
-            picture = np.full((540, 960, 3), (38, 42, 50), np.uint8)
-            for _, pid, _, _, x0, y0, x1, y1 in self.spots(number):
-                rows = slice(y0 * 540 // 10_000, y1 * 540 // 10_000)
-                picture[rows, x0 * 960 // 10_000 : x1 * 960 // 10_000] = (
-                    (70, 160, 220) if pid == 1 else (210, 140, 80)
-                )
-            yield av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
-            number += 1
-
 
 class Track(VideoStreamTrack):
-    """One viewer's copy of the show; every viewer starts at frame 0 of its own clock's choosing."""
+    """One viewer's copy of the show; a slow viewer misses frames."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.server = server
-        self.frames = server.show.frames()
-        self.number = -1
-        self.began = 0.0
+        self.frames: deque[av.VideoFrame] = deque(maxlen=3)
+        self.ready = asyncio.Event()
 
-    async def recv(self) -> av.VideoFrame:  
-        """The next frame, when it is due."""
-        if self.number < 0:
-            self.began = time.monotonic()
-        self.number += 1
-        await asyncio.sleep(max(0.0, self.began + self.number / 30 - time.monotonic()))
-        frame = next(self.frames)
-        frame.pts = self.number * FRAME_TICKS
-        frame.time_base = Fraction(1, 90_000)
-        self.server.captured(self.number)
-        return frame
+    def give(self, frame: av.VideoFrame) -> None:
+        """Called for every frame."""
+        self.frames.append(frame)
+        self.ready.set()
+
+    async def recv(self) -> av.VideoFrame:
+        """The next frame, when there is one."""
+        while not self.frames:
+            self.ready.clear()
+            await self.ready.wait()
+        return self.frames.popleft()
 
 
 class Server:
@@ -157,16 +84,28 @@ class Server:
         self.sockets: set[web.WebSocketResponse] = set()
         self.peers: set[RTCPeerConnection] = set()
         self.received: deque[Json] = deque(maxlen=500)
+        self.tracks: set[Track] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.problems: list[str] = []
         self.began = time.monotonic()
 
     # ---- overlay
 
-    def captured(self, number: int) -> None:
-        """A frame left for a viewer: its boxes follow after the delay, for every n-th frame."""
-        if number % self.every == 0 and self.live:
-            self.keep(asyncio.create_task(self.send_boxes(number)))
+    async def play(self) -> None:
+        """Frames to all viewers in step with the clock; boxes for every n-th, after the delay."""
+        frames = self.show.frames()
+        began = time.monotonic()
+        for number in range(1 << 30):
+            frame = await asyncio.to_thread(next, frames)
+            frame.pts = number * FRAME_TICKS
+            frame.time_base = Fraction(1, 90_000)
+            await asyncio.sleep(max(0.0, began + number / 30 - time.monotonic()))
+            if not self.live:
+                continue
+            for track in self.tracks:
+                track.give(_copy(frame))
+            if number % self.every == 0:
+                self.keep(asyncio.create_task(self.send_boxes(number)))
 
     def keep(self, task: asyncio.Task[None]) -> None:
         """Holds a task until it is done."""
@@ -196,10 +135,20 @@ class Server:
     def snapshot(self) -> Json:
         """The first message."""
         return {
-            "t": "snap", "v": 1, "stream": "demo", "log": "mock", "seq": self.seq, "live": self.live, "latency_ms": self.delay_ms + 60,
-            "epochs": [[1, (ORIGIN - BASE) % 2**32]], "products": self.products, "pinned": sorted(self.pinned),
-            "hidden": sorted(self.hidden), "pos": {"t": "pos", "s": []}, "recovered": False,
-        }  # fmt: skip
+            "t": "snap",
+            "v": 1,
+            "stream": "demo",
+            "log": "mock",
+            "seq": self.seq,
+            "live": self.live,
+            "latency_ms": self.delay_ms + 60,
+            "epochs": [[1, OFFSET]],
+            "products": self.products,
+            "pinned": sorted(self.pinned),
+            "hidden": sorted(self.hidden),
+            "pos": {"t": "pos", "s": []},
+            "recovered": False,
+        }
 
     async def socket(self, request: web.Request) -> web.WebSocketResponse:
         """``GET /ws/{stream}``."""
@@ -245,7 +194,15 @@ class Server:
             return web.json_response(body, status=409, headers={"Retry-After": "1"})
         peer = RTCPeerConnection()
         self.peers.add(peer)
-        peer.addTrack(Track(self))
+        track = Track()
+        self.tracks.add(track)
+        peer.addTrack(track)
+
+        @peer.on("connectionstatechange")
+        def forget() -> None:
+            if peer.connectionState in ("closed", "failed"):
+                self.tracks.discard(track)
+
         return await self.respond(peer, request)
 
     async def whip(self, request: web.Request) -> web.Response:
@@ -270,9 +227,7 @@ class Server:
         response = await self.respond(peer, request)
         if not self.live:
             self.live = True
-            await self.event(
-                {"k": "live", "epoch": 1, "offset": (ORIGIN - BASE) % 2**32, "latency_ms": self.delay_ms + 60}
-            )
+            await self.event({"k": "live", "epoch": 1, "offset": OFFSET, "latency_ms": self.delay_ms + 60})
         return response
 
     async def respond(self, peer: RTCPeerConnection, request: web.Request) -> web.Response:
@@ -303,19 +258,15 @@ class Server:
     async def stream(self, request: web.Request) -> web.Response:
         """``GET /api/streams/{stream}``."""
         names = {card["pid"]: card["id"] for card in self.products}
-        source = {
-            "codec": "H264",
-            "width": 1280,
-            "height": 720,
-            "transcoded": False,
-            "has_audio": True,
-            "description": "WHIP, Chromium",
-        }
         body = {
-            "id": request.match_info["stream"], "live": self.live, "viewers": len(self.sockets), "products": self.products,
-            "pinned": [names[pid] for pid in self.pinned], "hidden": [names[pid] for pid in self.hidden],
-            "source": source if self.live else None,
-        }  # fmt: skip
+            "id": request.match_info["stream"],
+            "live": self.live,
+            "viewers": len(self.sockets),
+            "products": self.products,
+            "pinned": [names[pid] for pid in self.pinned],
+            "hidden": [names[pid] for pid in self.hidden],
+            "source": SOURCE if self.live else None,
+        }
         return web.json_response(body)
 
     async def toggle(self, request: web.Request) -> web.Response:
@@ -336,7 +287,9 @@ class Server:
         """``GET /api/operator``, with figures that move."""
         if request.headers.get("Authorization") != f"Bearer {OPERATOR_KEY}":
             return web.json_response({"code": "key-refused", "message": "got no operator key"}, status=401)
-        return web.json_response(operator_figures(time.monotonic() - self.began, self))
+        return web.json_response(
+            operator_figures(time.monotonic() - self.began, self.live, len(self.sockets), self.problems)
+        )
 
     async def act(self, request: web.Request) -> web.Response:
         """``POST /mock/{action}``; ``GET`` returns what viewers sent."""
@@ -355,7 +308,7 @@ class Server:
                     {
                         "k": "live",
                         "epoch": 1,
-                        "offset": (ORIGIN - BASE) % 2**32,
+                        "offset": OFFSET,
                         "latency_ms": self.delay_ms + 60,
                     }
                 )
@@ -381,7 +334,7 @@ class Server:
                 await self.event({"k": "availability", "pid": 1, "availability": "out_of_stock", "price": ""})
             case "problems":
                 self.problems = [
-                    "demo: 3.1 % of frames missed the 60 ms budget in the last 10 s; the detector takes 48 ms at p95"
+                    "demo: 3.1 % of frames missed the 60 ms budget; the detector takes 48 ms at p95"
                 ]
             case _:
                 raise web.HTTPNotFound
@@ -417,7 +370,9 @@ class Server:
             response.headers["Content-Security-Policy"] = CSP
 
         async def life(_: web.Application) -> AsyncIterator[None]:
+            player = asyncio.create_task(self.play())
             yield
+            player.cancel()
             for peer in list(self.peers):
                 await peer.close()
 
@@ -441,62 +396,21 @@ class Server:
         return app
 
 
-STAGE_MS = {
-    "receive": 1.2, "queue": 0.8, "pixels": 2.1, "detect": 21.0, "boxes": 0.6, "track": 0.9, "embed": 5.0, "match": 0.4, "publish": 0.5,
-}  # fmt: skip
-
-
-def operator_figures(now_s: float, server: Server) -> Json:
-    """Figures as docs/wire-protocol.md has them: calm, with a slow swell and a slow detector now and then."""
-    swell = 1 + 0.25 * math.sin(now_s / 9) + 0.1 * math.sin(now_s / 2.3)
-    spike = 2.2 if int(now_s) % 40 in (20, 21, 22) else 1.0
-
-    def percentiles(ms: float, slow: float = 1.0) -> dict[str, float]:
-        return {
-            "p50": round(ms * swell, 2),
-            "p95": round(ms * swell * 1.7 * slow, 2),
-            "p99": round(ms * swell * 2.3 * slow, 2),
-        }
-
-    stages = {name: percentiles(ms, spike if name == "detect" else 1.0) for name, ms in STAGE_MS.items()}
-    count = int(now_s * 30)
-    live = {
-        "id": "demo", "live": server.live, "epoch": 1, "viewers": len(server.sockets),
-        "source": {"codec": "H264", "width": 1280, "height": 720, "transcoded": False, "has_audio": True, "description": "WHIP, Chromium"},
-        "fps_in": 29.9, "fps_detected": 15.2, "budget_ms": 60,
-        "frames": {"in": count, "detected": count // 2, "propagated": count // 2 - 9, "dropped": 9, "cancelled": 2, "failed": 0},
-        "drops": {"late": 7, "queue-full": 2}, "budget_misses": 3 + int(now_s / 40), "stages_ms": stages,
-        "frame_age_ms": percentiles(31.0, spike), "staleness_ms": percentiles(40.0, spike), "overlay_age_ms": {"p50": 12.0, "p95": 41.0},
-        "latency_ms": 120, "problems": server.problems,
-        "hotspots": [
-            {"id": 7, "product_id": "mug-01", "title": "Stoneware mug, white", "state": "exact", "score": 0.83, "reason": "seen from 6 views"},
-            {"id": 8, "product_id": "kettle-01", "title": "Gooseneck kettle", "state": "similar", "score": 0.61, "reason": "two products are close"},
-        ],
-    }  # fmt: skip
-    quiet = {
-        "id": "evening",
-        "live": False,
-        "epoch": 0,
-        "viewers": 0,
-        "source": None,
-        "fps_in": 0,
-        "fps_detected": 0,
-        "budget_ms": 60,
-    }
-    return {
-        "now_ms": int(time.time() * 1000), "uptime_s": round(now_s, 1), "version": "0.1.0", "model": "vitrine_detect",
-        "provider": "CPUExecutionProvider", "problems": server.problems, "streams": [live, quiet],
-    }  # fmt: skip
-
-
 def known_origin() -> int:
-    """Stands in for the sender's random32: known where it makes the first RTP timestamp, random where SSRCs."""
+    """Stands in for the sender's random32: known for RTP timestamps, random for SSRCs."""
     return ORIGIN if sys._getframe(1).f_code.co_name == "_run_rtp" else random.getrandbits(32)
+
+
+def _copy(frame: av.VideoFrame) -> av.VideoFrame:
+    """Encoders change the frames they see."""
+    copy = av.VideoFrame.from_ndarray(frame.to_ndarray(), "yuv420p")
+    copy.pts, copy.time_base = frame.pts, frame.time_base
+    return copy
 
 
 async def serve(port: int, clip: Path | None, delay_ms: int, every: int) -> None:
     """Until cancelled; prints the address once it answers."""
-    aiortc.rtcrtpsender.random32 = known_origin
+    vars(aiortc.rtcrtpsender)["random32"] = known_origin
     runner = web.AppRunner(Server(clip, delay_ms, every).app())
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)

@@ -125,7 +125,12 @@ class BudgetPlanner:
             estimate.add(took_ns, self._now_ns)
 
     def observe_cancelled(self, rung: Rung, after_ns: int) -> None:
-        """A detection at `rung` was cancelled after this long: it would have taken longer still."""
+        """A detection at `rung` was cancelled after this long: it would have taken longer still.
+
+        What was known of the rung came from better times and is forgotten.
+        """
+        if rung in self._costs:
+            self._costs[rung] = self._estimate(self.settings.quantile)
         self.observe(rung, int(after_ns * 1.25))
         smaller = [other for other in self._rungs if _area(other) < _area(rung)]
         if smaller and rung == self._current:

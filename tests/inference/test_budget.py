@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import pytest
+
+from inference.budget import BudgetPlanner, BudgetSettings
+from inference.types import Demand, FrameResult, Outcome, Plan, Rung
+from stream.types import MediaTime, stream_id
+
+LARGE, MIDDLE, SMALL = Rung(416, 416), Rung(320, 320), Rung(224, 224)
+WATCHED, ALONE = Demand(viewers=3), Demand()
+MS = 1_000_000
+FRAME_MS = 33
+
+
+def planner(**settings: float | int) -> BudgetPlanner:
+    return BudgetPlanner(BudgetSettings(rungs=(SMALL, LARGE, MIDDLE), **settings))  # type: ignore[arg-type]
+
+
+class Show:
+    """A planner fed with frames at 30 fps and runs that cost what `cost_ms` says."""
+
+    def __init__(self, planner: BudgetPlanner, demand: Demand = WATCHED) -> None:
+        self.planner, self.demand = planner, demand
+        self.now_ms = 0.0
+        self.plans: list[Plan] = []
+
+    def frames(self, count: int, costs_ms: dict[Rung, float], late_ms: float = 0.0) -> list[Plan]:
+        made = []
+        for _ in range(count):
+            self.now_ms += FRAME_MS
+            arrived_ns = int(self.now_ms * MS)
+            now_ns = arrived_ns + int(late_ms * MS)
+            plan = self.planner.plan(arrived_ns, now_ns, self.demand)
+            if plan.rung is not None:
+                took_ns = int(costs_ms[plan.rung] * MS)
+                left_ns = plan.deadline_ns - now_ns
+                if took_ns <= left_ns:
+                    self.planner.observe(plan.rung, took_ns)
+                else:
+                    self.planner.observe_cancelled(plan.rung, left_ns)
+            made.append(plan)
+        return made
+
+
+FAST = {LARGE: 15.0, MIDDLE: 9.0, SMALL: 5.0}
+HOGGED = {LARGE: 75.0, MIDDLE: 45.0, SMALL: 25.0}
+HOPELESS = {LARGE: 700.0, MIDDLE: 400.0, SMALL: 250.0}
+
+
+def test_with_time_to_spare_every_frame_is_detected_at_the_largest_size() -> None:
+    plans = Show(planner()).frames(60, FAST)
+    assert all(plan.detect and plan.rung == LARGE for plan in plans)
+    assert plans[-1].reason == "detect"
+
+
+def test_the_deadline_counts_from_arrival_and_leaves_a_reserve() -> None:
+    plan = planner(budget_ms=60, reserve_ms=5).plan(100 * MS, 110 * MS, WATCHED)
+    assert plan.deadline_ns == 155 * MS
+
+
+def test_a_busy_machine_costs_a_rung_not_the_promise() -> None:
+    show = Show(planner())
+    show.frames(60, FAST)
+    plans = show.frames(90, HOGGED)
+    late = plans[10:]
+    assert {plan.rung for plan in late if plan.rung} <= {MIDDLE, SMALL}
+    gaps = [i for i, plan in enumerate(late) if plan.detect]
+    assert max(b - a for a, b in zip(gaps, gaps[1:], strict=False)) * FRAME_MS <= 250
+
+
+def test_after_the_hog_the_largest_rung_returns_within_seconds() -> None:
+    show = Show(planner())
+    show.frames(60, FAST)
+    show.frames(300, HOGGED)
+    plans = show.frames(180, FAST)
+    assert all(plan.rung == LARGE for plan in plans[-30:])
+
+
+def test_no_flapping_when_a_rung_barely_fits() -> None:
+    show = Show(planner())
+    costs = {LARGE: 52.0, MIDDLE: 31.0, SMALL: 16.0}
+    plans = [plan for plan in show.frames(300, costs) if plan.rung]
+    changes = sum(a.rung != b.rung for a, b in zip(plans, plans[1:], strict=False))
+    assert changes <= 4
+
+
+def test_when_nothing_fits_it_still_tries_now_and_then() -> None:
+    show = Show(planner())
+    plans = show.frames(150, HOPELESS)
+    detected = [plan for plan in plans[30:] if plan.detect]
+    assert detected, "coasting alone would leave the boxes stale for ever"
+    assert all(plan.rung == SMALL for plan in detected)
+    assert len(detected) < 60
+
+
+def test_a_frame_that_waited_too_long_is_coasted() -> None:
+    show = Show(planner())
+    show.frames(30, FAST)
+    (plan,) = show.frames(1, FAST, late_ms=55)
+    assert not plan.detect and plan.rung is None and plan.reason == "budget-too-short"
+
+
+def test_the_device_gets_rest() -> None:
+    plans = Show(planner(budget_ms=200)).frames(90, {LARGE: 60.0, MIDDLE: 40.0, SMALL: 20.0})
+    share = sum(plan.detect for plan in plans[10:]) / 80
+    assert share * 60 / FRAME_MS <= 0.95
+    assert any(plan.reason == "device-duty" for plan in plans)
+
+
+def test_without_viewers_it_looks_twice_a_second_at_the_smallest_size() -> None:
+    plans = Show(planner(), ALONE).frames(300, FAST)
+    detected = [plan for plan in plans if plan.detect]
+    assert 15 <= len(detected) <= 22
+    assert {plan.rung for plan in detected} == {SMALL}
+    assert {plan.reason for plan in plans} == {"no-viewers"}
+
+
+def test_a_pinned_product_counts_as_demand() -> None:
+    plans = Show(planner(), Demand(viewers=0, pinned=1)).frames(10, FAST)
+    assert all(plan.detect for plan in plans)
+
+
+def test_warm_up_times_are_a_first_guess() -> None:
+    warm = planner()
+    for rung, cost in {LARGE: 90, MIDDLE: 40, SMALL: 15}.items():
+        warm.observe(rung, cost * MS)
+    assert warm.plan(0, 0, WATCHED).rung == MIDDLE
+
+
+def test_unmeasured_rungs_are_scaled_by_area() -> None:
+    warm = planner()
+    warm.observe(LARGE, 104 * MS)
+    assert warm.costs_ms()[SMALL] == pytest.approx(104 * 224**2 / 416**2, rel=0.01)
+    assert planner().costs_ms() == {LARGE: None, MIDDLE: None, SMALL: None}
+
+
+def test_crops_fill_the_time_that_is_left() -> None:
+    few, many = planner(), planner()
+    few.observe_embed(20 * MS)
+    many.observe_embed(2 * MS)
+    for each in (few, many):
+        each.observe(LARGE, 10 * MS)
+    assert few.plan(0, 0, WATCHED).embed_limit == 1
+    assert many.plan(0, 0, WATCHED).embed_limit == 4
+    assert planner().plan(0, 0, WATCHED).embed_limit == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cost_ms"),
+    [(Outcome.DETECTED, 10.0), (Outcome.CANCELLED, 12.5), (Outcome.FAILED, None)],
+)
+def test_results_teach_costs(outcome: Outcome, cost_ms: float | None) -> None:
+    learning = planner()
+    plan = Plan(True, LARGE, 0, 0, "detect")
+    stages = {"queue": 2 * MS, "detect": 8 * MS, "match": 99 * MS, "embed": 3 * MS}
+    result = FrameResult(stream_id("s"), MediaTime(1, 0), 0, 0, outcome, (), stages)
+    learning.observe_result(plan, result)
+    assert learning.costs_ms()[LARGE] == cost_ms
+    learning.observe_result(Plan(False, None, 0, 0, "no-viewers"), result)
+
+
+def test_an_unknown_rung_is_ignored() -> None:
+    learning = planner()
+    learning.observe(Rung(96, 96), MS)
+    assert learning.costs_ms()[LARGE] is None

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inference.matcher import Matcher, MatcherSettings
+from inference.types import UNMATCHED, Box, MatchState, Track
+
+MS = 1_000_000
+
+
+def track(
+    track_id: int, x: float = 0.4, side: float = 0.2, label: str = "product", measured_ms: int = 0
+) -> Track:
+    return Track(
+        track_id, Box(x, 0.4, x + side, 0.4 + side), (0, 0, 0, 0), label, 0.9, measured_ms * MS, True
+    )
+
+
+def votes(matcher: Matcher, track_id: int, *views: dict[str, float]) -> None:
+    for view in views:
+        ranked = sorted(view.items(), key=lambda pair: -pair[1])
+        matcher.vote(track_id, ranked, 0)
+
+
+CLEAR = {"mug": 0.8, "jar": 0.5, "pen": 0.3}
+CLOSE = {"mug": 0.7, "jar": 0.69, "pen": 0.3}
+NOTHING = {"mug": 0.3, "jar": 0.28, "pen": 0.2}
+
+
+def test_before_any_view_nothing_is_claimed() -> None:
+    assert Matcher().match(1) == UNMATCHED
+
+
+def test_a_clear_product_is_exact_with_a_reason() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, CLEAR, CLEAR, CLEAR)
+    match = matcher.match(1)
+    assert (match.product_id, match.state, match.views) == ("mug", MatchState.EXACT, 3)
+    assert match.score == pytest.approx(0.8) and match.margin == pytest.approx(0.3)
+    assert match.reason == "seen from 3 views, 0.30 ahead of the next"
+
+
+def test_one_ordinary_view_is_too_few() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, {"mug": 0.65, "jar": 0.5})
+    match = matcher.match(1)
+    assert match.state is MatchState.UNSURE and match.product_id == ""
+    assert match.reason == "seen from 1 view, too few to tell"
+
+
+def test_lookalikes_are_similar_not_exact() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, CLOSE, CLOSE, CLOSE)
+    assert matcher.match(1).state is MatchState.SIMILAR
+
+
+def test_what_is_not_in_the_catalogue_is_unsure() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[NOTHING] * 10)
+    match = matcher.match(1)
+    assert match.state is MatchState.UNSURE and "needs 0.45" in match.reason
+
+
+def test_no_candidates_at_all() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, {}, {})
+    assert matcher.match(1).state is MatchState.UNSURE
+    assert matcher.match(1).reason == "nothing to compare with"
+
+
+def test_pooling_turns_noisy_views_into_the_right_product() -> None:
+    rng, matcher = np.random.default_rng(5), Matcher(MatcherSettings(memory=20))
+    for _ in range(20):
+        noise = rng.normal(0, 0.12, 3)
+        votes(matcher, 1, {"mug": 0.7 + noise[0], "jar": 0.58 + noise[1], "pen": 0.4 + noise[2]})
+    assert matcher.match(1).product_id == "mug"
+    assert matcher.match(1).state is MatchState.EXACT
+
+
+def test_labels_do_not_flicker_around_a_threshold() -> None:
+    rng, matcher, states = np.random.default_rng(2), Matcher(), []
+    for _ in range(200):
+        score = 0.6 + rng.normal(0, 0.05)
+        votes(matcher, 1, {"mug": score, "jar": 0.4})
+        states.append(matcher.match(1).state)
+    changes = sum(a is not b for a, b in zip(states[20:], states[21:], strict=False))
+    assert changes <= 4
+
+
+def test_a_challenger_needs_a_clear_lead() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[{"mug": 0.75, "jar": 0.6}] * 10)
+    labels = []
+    for i in range(40):
+        lead = 0.02 if i % 2 else -0.02
+        votes(matcher, 1, {"mug": 0.7, "jar": 0.7 + lead})
+        labels.append(matcher.match(1).product_id)
+    assert set(labels) == {"mug"}
+    votes(matcher, 1, *[{"mug": 0.5, "jar": 0.8}] * 20)
+    assert matcher.match(1).product_id == "jar"
+
+
+def test_a_product_missing_from_a_view_counts_as_worse_than_the_worst_seen() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, {"mug": 0.9, "jar": 0.8}, {"pen": 0.5, "jar": 0.4})
+    assert matcher.match(1).score < 0.9
+    votes(matcher, 1, *[{"pen": 0.9, "jar": 0.4}] * 30)
+    assert matcher.match(1).product_id == "pen"
+
+
+def test_only_the_shows_products_are_claimed() -> None:
+    matcher = Matcher()
+    matcher.restrict(["jar"])
+    votes(matcher, 1, *[CLEAR] * 4)
+    assert matcher.match(1).product_id == "jar"
+    assert matcher.allowed == frozenset({"jar"})
+
+
+def test_a_product_taken_off_the_list_is_withdrawn_at_once() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[CLEAR] * 4)
+    matcher.restrict(["pen"])
+    assert matcher.match(1).product_id != "mug"
+    matcher.restrict(None)
+    assert matcher.match(1).product_id == "mug"
+
+
+def test_one_product_on_two_tracks_stays_exact_on_the_better_one() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[{"mug": 0.8, "jar": 0.3}] * 3)
+    votes(matcher, 2, *[{"mug": 0.9, "jar": 0.3}] * 3)
+    assert matcher.match(2).state is MatchState.EXACT
+    other = matcher.match(1)
+    assert other.state is MatchState.SIMILAR and "better" in other.reason
+    matcher.forget_all_but([1])
+    assert matcher.match(1).state is MatchState.EXACT
+
+
+def test_a_continued_track_keeps_its_evidence() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[CLEAR] * 4)
+    votes(matcher, 9, CLEAR)
+    matcher.rename(9, 1)
+    assert matcher.match(1).views == 5 and matcher.match(9) == UNMATCHED
+    votes(matcher, 8, CLEAR, CLEAR)
+    matcher.rename(8, 7)
+    assert matcher.match(7).views == 2
+    matcher.rename(55, 7)
+    assert matcher.match(7).views == 2
+
+
+def test_new_tracks_come_first_then_large_ones() -> None:
+    matcher = Matcher()
+    assert matcher.wanted([track(1), track(2, side=0.3), track(3, side=0.1)], 0, 2) == [2, 1]
+    assert matcher.wanted([track(1), track(2), track(3, side=0.1)], 0, 5) == [3]
+
+
+def test_asking_again_waits_longer_each_time() -> None:
+    matcher, asked = Matcher(), []
+    for ms in range(0, 6000, 33):
+        if matcher.wanted([track(1, measured_ms=ms)], ms * MS, 1):
+            asked.append(ms)
+            votes(matcher, 1, CLEAR)
+    gaps = np.diff(asked)
+    assert gaps[0] < 200 and gaps[-1] > 800
+    assert (np.diff(gaps) >= -33).all()
+
+
+def test_unsure_tracks_are_asked_more_often_than_sure_ones() -> None:
+    counts = []
+    for view in (CLEAR, NOTHING):
+        matcher, count = Matcher(), 0
+        for ms in range(0, 20_000, 33):
+            if matcher.wanted([track(1, measured_ms=ms)], ms * MS, 1):
+                count += 1
+                votes(matcher, 1, view)
+        counts.append(count)
+    assert counts[1] > 1.5 * counts[0]
+
+
+def test_people_tiny_boxes_and_predicted_boxes_are_not_embedded() -> None:
+    matcher = Matcher()
+    tracks = [track(1, label="person"), track(2, side=0.01), track(3, measured_ms=-33)]
+    assert matcher.wanted(tracks, 0, 5) == []

@@ -170,7 +170,7 @@ class Hub:
         room.close()
         follower = self._followers.pop(room, None)
         if follower is not None:
-            follower.cancel()
+            _stop(follower)
 
     def _tick(self) -> None:
         now_ns = self.clock.now_ns()
@@ -178,3 +178,10 @@ class Hub:
             connection.tick(now_ns)
         waiting = bool(self._connections) and not self.closing
         self._ticker = asyncio.get_running_loop().call_later(_TICK_S, self._tick) if waiting else None
+
+
+def _stop(task: asyncio.Task[None]) -> None:
+    """Cancel until it has ended: a cancellation can get lost in `asyncio.wait_for` before Python 3.12."""
+    if not task.done():
+        task.cancel()
+        asyncio.get_running_loop().call_later(0.5, _stop, task)

@@ -34,6 +34,7 @@ class StreamPublisher:
         self._pending: deque[tuple[Event | None, Snapshot]] = deque()
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
+        self._started = False
 
     @property
     def pending(self) -> int:
@@ -46,10 +47,14 @@ class StreamPublisher:
         Raises:
             BusError: the bus is unreachable.
         """
-        if not self._pending:
+        self._begin()
+        await self.flush()
+
+    def _begin(self) -> None:
+        if not self._started and not self._pending:
             self._state = self.author.snapshot()
             self._pending.append((None, self._state))
-        await self.flush()
+        self._started = True
 
     def post(self, event: Event | None) -> None:
         """Queue what an author's method returned (None is nothing); `run` or `flush` sends it.
@@ -96,7 +101,11 @@ class StreamPublisher:
                 self._pending.popleft()
 
     async def run(self) -> None:
-        """Send what `post` queues, for ever; retries while the bus is unreachable. Cancel to stop."""
+        """Send what `post` queues, for ever; retries while the bus is unreachable. Cancel to stop.
+
+        Stores the first snapshot like `start`, so calling that before is only needed to wait for it.
+        """
+        self._begin()
         failures = 0
         while True:
             if not self._pending:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from inference.describe import describe_model
 from inference.detection import DetectorSettings
@@ -169,13 +169,7 @@ def _bus(config: Config) -> tuple[Verdict, str]:
     parts = urlsplit(url)
     where = parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
     try:
-        if parts.scheme == "unix":
-            link = socket.socket(socket.AF_UNIX)
-            link.settimeout(TIMEOUT_S)
-            link.connect(parts.path)
-        else:
-            link = socket.create_connection((parts.hostname or "", parts.port or 6379), TIMEOUT_S)
-        with link:
+        with _connect(parts) as link:
             if parts.scheme == "rediss":
                 return Verdict.OK, f"{where} is reachable"
             link.sendall(b"PING\r\n")
@@ -185,6 +179,19 @@ def _bus(config: Config) -> tuple[Verdict, str]:
     if not answer.startswith((b"+PONG", b"-NOAUTH")):
         return Verdict.FAILED, f"{where}: answers, but not as redis does; set bus.url"
     return Verdict.OK, f"redis at {where} answers"
+
+
+def _connect(parts: SplitResult) -> socket.socket:
+    if parts.scheme != "unix":
+        return socket.create_connection((parts.hostname or "", parts.port or 6379), TIMEOUT_S)
+    link = socket.socket(socket.AF_UNIX)
+    link.settimeout(TIMEOUT_S)
+    try:
+        link.connect(parts.path)
+    except OSError:
+        link.close()
+        raise
+    return link
 
 
 def _feed(config: Config) -> tuple[Verdict, str]:

@@ -140,6 +140,11 @@ class StreamWorker:
         tracks = self.tracker.coast(self._motion(frame), frame.pts_ns)
         return self._result(frame, Outcome.COASTED, tracks, {"track": self._clock.now_ns() - began_ns})
 
+    @property
+    def embedding(self) -> bool:
+        """Crops are being embedded; their votes are still to come."""
+        return self._embedding is not None
+
     def close(self) -> None:
         """Stop what is under way; the worker must not be used again."""
         if self._embedding is not None:

@@ -13,7 +13,7 @@ import errno
 import ipaddress
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,6 @@ from aiortc.rtp import (
     RTCP_PSFB_APP,
     RtcpByePacket,
     RtcpPsfbPacket,
-    RtcpRrPacket,
     RtpPacket,
     pack_remb_fci,
 )
@@ -100,6 +99,17 @@ def watch_sender(receiver: RTCRtpReceiver, on_bye: Callable[[], None], on_alive:
             on_alive()
 
     receiver._handle_rtcp_packet = handle  # type: ignore[method-assign]
+
+
+def on_nack(receiver: RTCRtpReceiver, callback: Callable[[int], None]) -> None:
+    """Call `callback` with the number of packets each time some are asked for again."""
+    original = _private(receiver, "_send_rtcp_nack")
+
+    async def send(media_ssrc: int, lost: list[int]) -> None:
+        callback(len(lost))
+        await original(media_ssrc, lost)
+
+    receiver._send_rtcp_nack = send  # type: ignore[method-assign]
 
 
 def codec_names(receiver: RTCRtpReceiver) -> dict[int, str]:
@@ -186,18 +196,6 @@ def on_keyframe_request(sender: RTCRtpSender, callback: Callable[[], None]) -> N
     """Call `callback` when the receiver asks for a keyframe (PLI or FIR); there is no encoder to force."""
     _private(sender, "_send_keyframe")
     sender._send_keyframe = callback  # type: ignore[method-assign]
-
-
-def on_receiver_report(sender: RTCRtpSender, callback: Callable[[], None]) -> None:
-    """Call `callback` at each RTCP packet from the receiver: a sign of life."""
-    original: Callable[[object], Awaitable[None]] = _private(sender, "_handle_rtcp_packet")
-
-    async def handle(packet: object) -> None:
-        if isinstance(packet, (RtcpRrPacket, RtcpPsfbPacket)):
-            callback()
-        await original(packet)
-
-    sender._handle_rtcp_packet = handle  # type: ignore[method-assign]
 
 
 # --- addresses and ports

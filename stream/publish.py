@@ -109,6 +109,7 @@ class Publisher:
         self._ticks: list[int] = []
         self._loop_ticks: int | None = None
         self._loops = 0
+        self._sound = -_WRAP
         self._frames = 0
 
     def frame_index(self, rtp: int) -> int | None:
@@ -248,8 +249,10 @@ class Publisher:
         if delay > 0:
             await asyncio.sleep(delay)
         if packet.kind == "audio":
-            rtp = (self.origin + packet.ticks(_AUDIO_HZ) + offset_ns * _AUDIO_HZ // 1_000_000_000) % _WRAP
-            await track.put(packet.data, rtp)
+            sound = packet.ticks(_AUDIO_HZ) + offset_ns * _AUDIO_HZ // 1_000_000_000
+            if sound > self._sound:  # audio that outlasts the video is cut where the next loop's begins
+                self._sound = sound
+                await track.put(packet.data, (self.origin + sound) % _WRAP)
             return
         ticks = packet.ticks()
         if packet.index == len(self._ticks):

@@ -92,6 +92,7 @@ class MediaReceiver:
             self._video = receiver
             hooks.tap_packets(receiver, self._clock.now_ns, self._on_video)
             hooks.watch_sender(receiver, on_bye, self._on_alive)
+            hooks.on_nack(receiver, self._on_nack)
         else:
             hooks.tap_packets(receiver, self._clock.now_ns, self._on_audio)
 
@@ -127,6 +128,9 @@ class MediaReceiver:
         return "timeout" if late else ""
 
     # --- packets in
+
+    def _on_nack(self, packets: int) -> None:
+        self._counts["nacks"] += packets
 
     def _on_alive(self) -> None:
         self._heard_ns = self._clock.now_ns()
@@ -237,7 +241,6 @@ class MediaReceiver:
             await hooks.send_pli(video, ssrc)
         missing = self._assembler.missing()
         if missing:
-            self._counts["nacks"] += 1
             await hooks.send_nack(video, ssrc, missing)
 
     async def _early_remb(self, video: RTCRtpReceiver, ssrc: int, *, last: bool) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from stream.errors import SdpError
 from stream.sdp_text import DIRECTIONS, Media, lines, split
+from stream.trickle import usable
 
 _PROFILE = "42e01f"
 _REFUSED_VIDEO = {"H265": "HEVC", "AV1": "AV1", "VP9": "VP9"}
@@ -282,7 +283,4 @@ def _compose(session: list[str], media: list[Media], mids: tuple[str, ...]) -> s
 def _useless(line: str) -> bool:
     if line == "a=end-of-candidates":
         return True
-    if not line.startswith("a=candidate:"):
-        return False
-    parts = line.split(" ")
-    return len(parts) < 8 or parts[2].lower() != "udp" or parts[4].endswith(".local")
+    return line.startswith("a=candidate:") and not usable(line[12:])

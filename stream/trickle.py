@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Fragment:
 
     Attributes:
         ufrag: ICE user fragment it belongs to, or None.
-        candidates: UDP candidates with addresses; host names (mDNS) and TCP are left out.
+        candidates: the usable ones, see `usable`.
         complete: end of candidates was announced.
     """
 
@@ -89,7 +90,19 @@ def _read_candidate(value: str) -> str | None:
             "'<foundation> <component> udp <priority> <address> <port> typ <type>'",
             code="trickle-malformed",
         )
-    parts = value.split(" ")
-    if parts[2].lower() != "udp" or parts[4].endswith(".local"):
-        return None
-    return value
+    return value if usable(value) else None
+
+
+def usable(candidate: str) -> bool:
+    """Whether a candidate (its value, without ``candidate:``) can be connected to: UDP, and an address.
+
+    Host names (mDNS) are not resolved: a peer behind one reaches us first, and is known by then.
+    """
+    parts = candidate.split(" ")
+    if len(parts) < 8 or parts[2].lower() != "udp":
+        return False
+    try:
+        ipaddress.ip_address(parts[4])
+    except ValueError:
+        return False
+    return True

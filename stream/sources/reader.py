@@ -79,6 +79,7 @@ class Reader:
         self._last_ns = 0
         self._step_ns = 0
         self._paced: dict[int, int] = {}
+        self._sound_ns = -(1 << 62)
 
     def force_keyframe(self) -> None:
         """Begin a new group of pictures, where pictures are encoded here. Any thread."""
@@ -210,6 +211,9 @@ class Reader:
                 self._sound(data, ticks * _NS // OPUS_HZ - self._start_ns)
 
     def _sound(self, data: bytes, media_ns: int) -> None:
+        if self._offset_ns + media_ns <= self._sound_ns:
+            return  # audio that outlasts the video is cut where the next loop's begins
+        self._sound_ns = self._offset_ns + media_ns
         now_ns = self._pace(media_ns)
         self._send(EncodedFrame("opus", self._time(media_ns, OPUS_HZ), data, True, now_ns))
 

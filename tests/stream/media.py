@@ -51,7 +51,9 @@ def write_clip(
     """Encode a clip with PyAV into whatever container the suffix names."""
     with av.open(str(path), "w") as container:
         options = (
-            {"tune": "zerolatency", "preset": "ultrafast"} if codec == "libx264" else {"deadline": "realtime"}
+            {"tune": "zerolatency", "preset": "ultrafast"}
+            if codec == "libx264"
+            else {"deadline": "realtime", "cpu-used": "8"}
         )
         if b_frames:
             options = {"preset": "ultrafast", "bf": str(b_frames)}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-_TRANSPORT = """a=ice-ufrag:kSYd
+DIGEST = ":".join(f"{byte:02X}" for byte in range(32))
+_TRANSPORT = f"""a=ice-ufrag:kSYd
 a=ice-pwd:wMCgJhZB2sPBkBTtV1FyLYE4
-a=fingerprint:sha-256 7B:8B:F0:65:5F:78:E2:51:3B:AC:6F:F3:3F:46:1B:35:DC:B8:5F:64:1A:24:C2:43:F0:A1:58:D0:A1:2C:19:08
+a=fingerprint:sha-256 {DIGEST}
 a=setup:actpass
 """
 
@@ -68,7 +69,10 @@ def audio(
 def offer(*sections: str, session: str = "") -> str:
     """A whole offer with CRLF line ends, bundled."""
     mids = [line[6:] for s in sections for line in s.splitlines() if line.startswith("a=mid:")]
-    head = f"v=0\no=- 4611731400430051336 2 IN IP4 127.0.0.1\ns=-\nt=0 0\na=group:BUNDLE {' '.join(mids)}\n{session}"
+    head = (
+        "v=0\no=- 4611731400430051336 2 IN IP4 127.0.0.1\ns=-\nt=0 0\n"
+        f"a=group:BUNDLE {' '.join(mids)}\n{session}"
+    )
     return (head + "".join(sections)).replace("\n", "\r\n")
 
 

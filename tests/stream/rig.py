@@ -108,7 +108,7 @@ class Server:
         self.ingests: list[Ingest] = []
         self.playbacks: list[Playback] = []
         self.reports: asyncio.Queue[dict[str, object]] = asyncio.Queue()
-        self.barcodes = True
+        self.make_sink: Callable[[Relay], RecordingSink] = RecordingSink
         self.url = ""
 
     @property
@@ -127,7 +127,7 @@ class Server:
             )
             self.playbacks.append(playback)
             return playback
-        sink = RecordingSink(self.relay, self.barcodes)
+        sink = self.make_sink(self.relay)
         ingest = await Ingest.accept(
             offer=offer,
             stream=STREAM,

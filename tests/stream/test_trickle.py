@@ -15,7 +15,8 @@ def test_fragment_of_the_rfc() -> None:
         "a=group:BUNDLE 0 1\r\na=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n"
         "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n"
         f"a=candidate:{HOST}\r\na=candidate:3471623853 1 udp 2122194687 198.51.100.1 61765 typ host\r\n"
-        "a=candidate:473322822 1 tcp 1518280447 192.0.2.1 9 typ host tcptype active\r\na=end-of-candidates\r\n"
+        "a=candidate:473322822 1 tcp 1518280447 192.0.2.1 9 typ host tcptype active\r\n"
+        "a=end-of-candidates\r\n"
     )
     fragment = read_fragment(text)
     assert fragment.ufrag == "EsAw"
@@ -26,8 +27,9 @@ def test_fragment_of_the_rfc() -> None:
     )
 
 
-def test_host_names_are_left_out() -> None:
-    assert read_fragment("a=candidate:1 1 udp 1 abc.local 5000 typ host\r\n").candidates == ()
+@pytest.mark.parametrize("host", ["abc.local", "example.net", "999.1.1.1"])
+def test_host_names_are_left_out(host: str) -> None:
+    assert read_fragment(f"a=candidate:1 1 udp 1 {host} 5000 typ host\r\n").candidates == ()
 
 
 def test_fragment_without_mid_names_none() -> None:

@@ -139,7 +139,7 @@ class Authenticator:
             bearer: the credential alone, or a whole ``Authorization`` value ("Bearer ...").
             role: what is asked for.
             stream: which stream it concerns.
-            peer: address the request came from, for the failure limit.
+            peer: address the request came from, for the failure limit; empty where it is not known: no limit.
 
         Raises:
             AuthError: 401 none or not valid, 403 valid but for something else, 429 too many failures.
@@ -148,7 +148,7 @@ class Authenticator:
         if not text and role is Role.VIEW and not self._viewer_tokens:
             return Principal(Role.VIEW, stream, "anonymous")
         now_ns = self._clock.now_ns()
-        if self.limiter.blocked(peer, now_ns):
+        if peer and self.limiter.blocked(peer, now_ns):
             raise AuthError(
                 "too many refused credentials from this address; wait a few seconds and try again",
                 code="auth-too-many",
@@ -157,7 +157,7 @@ class Authenticator:
             )
         principal = self._identify(text) if text else None
         if principal is None:
-            if text:
+            if text and peer:
                 self.limiter.failed(peer, now_ns)
             raise AuthError(
                 "a valid credential is needed: send 'Authorization: Bearer KEY' with the key of this role",

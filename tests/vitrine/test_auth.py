@@ -204,6 +204,12 @@ def test_asking_without_a_credential_is_no_guess(auth: Authenticator) -> None:
     assert len(auth.limiter) == 0
 
 
+def test_peers_that_are_not_known_do_not_block_one_another(auth: Authenticator) -> None:
+    for _ in range(50):
+        refusal(auth, "guess")
+    assert auth.check("host-key-1", Role.HOST, DEMO).role is Role.HOST
+
+
 def test_the_limiter_forgets_the_oldest_peer() -> None:
     limiter = FailureLimiter(burst=1, peers=2)
     for peer in ("a", "b", "c"):

@@ -218,3 +218,36 @@ def test_loopback_follows_the_host_unless_set(
 def test_port_range_is_inclusive_and_optional(tmp_path: Path) -> None:
     assert load(tmp_path, "[rtc]\nudp_ports = '50000 - 50100'\n").rtc.port_range() == (50000, 50100)
     assert Config().rtc.port_range() is None
+
+
+def _cell(default: object) -> str:
+    """A default as the table of the documentation writes it."""
+    shown = default.reveal() if isinstance(default, Secret) else default
+    if shown is None or shown in ("", ()):
+        return "-"
+    return f"`{str(shown).lower() if isinstance(shown, bool) else shown}`"
+
+
+def test_the_documentation_lists_every_key_with_its_default() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    sections = {part.split("]")[0]: part for part in text.split("\n## [")[1:]}
+    for section in msgspec.structs.fields(Config):
+        part = sections[section.name]
+        if section.name == "sources":
+            continue
+        rows = {
+            line.split("|")[1].strip(): line.split("|")
+            for line in part.splitlines()
+            if line.startswith("| `")
+        }
+        keys = {f"`{key.name}`": key for key in msgspec.structs.fields(section.type)}
+        assert set(rows) == set(keys), section.name
+        for name, key in keys.items():
+            assert rows[name][-3].strip() == _cell(key.default), f"{section.name}.{name}"
+
+
+def test_the_example_of_the_documentation_is_accepted(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    example = text.split("```toml\n")[1].split("```")[0]
+    config = load(tmp_path, example)
+    assert config.auth.viewer_tokens and config.inference.ladder()[-1] == Rung(640, 384)

@@ -56,8 +56,8 @@ class Server:
         return self.engine.keys
 
     async def __aenter__(self) -> Server:
-        await self.engine.start()
         try:
+            await self.engine.start()
             await self._listen()
         except BaseException:
             await self.__aexit__(None, None, None)

@@ -86,6 +86,7 @@ class Engine:
             EngineError: something cannot be used; the message says what to do.
         """
         config = self.config
+        self._stack.callback(self.store.close)
         given = self._given
         self.recognition = (
             await asyncio.to_thread(load_recognition, config.inference, self.clock)
@@ -94,7 +95,6 @@ class Engine:
         )
         self._stack.push_async_callback(self.recognition.device.close)
         self._bus = await self._open_bus()
-        self._stack.callback(self.store.close)
         self.shop = await self._stack.enter_async_context(
             Shop(config, self.store, self.recognition.embedder, self.clock)
         )

@@ -62,7 +62,7 @@ class OnnxEmbedder:
         calibration: thresholds for this model's cosines.
 
     Raises:
-        ModelError: the model is no embedder: one square image in, one vector (n, d) out.
+        ModelError: the model is no embedder: one square image in, one vector (n, d) out; or it does not run.
     """
 
     def __init__(self, model: OrtModel) -> None:
@@ -70,6 +70,7 @@ class OnnxEmbedder:
         self._spec = input_spec(model.info)
         self._dim = _dimension(model.info)
         self.calibration = calibration(model.info)
+        model.warm_up()
 
     @property
     def dim(self) -> int:

@@ -31,20 +31,20 @@ def ffmpeg() -> str:
     return path
 
 
-def prepared(source: Path, seconds: float) -> Path:
-    """`source` as 720p30 H264 baseline of `seconds` length (looped), made once and kept in the cache.
+def prepared(source: Path) -> Path:
+    """`source` as 720p30 H264 baseline, made once and kept in the cache.
 
     Raises:
         CannotRun: ffmpeg cannot read it.
     """
     stat = source.stat()
-    key = hashlib.sha256(f"{stat.st_size}{stat.st_mtime_ns}{seconds}{WITHOUT_B_FRAMES}".encode()).hexdigest()
+    key = hashlib.sha256(f"{stat.st_size}{stat.st_mtime_ns}{WITHOUT_B_FRAMES}".encode()).hexdigest()
     target = CACHE / f"{source.stem}-{key[:12]}.mp4"
     if target.exists():
         return target
     CACHE.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(".part.mp4")
-    command = [ffmpeg(), "-y", "-v", "error", "-stream_loop", "-1", "-i", source, "-t", str(seconds)]
+    command = [ffmpeg(), "-y", "-v", "error", "-i", source]
     done = subprocess.run(
         [str(argument) for argument in (*command, *WITHOUT_B_FRAMES, part)], capture_output=True, text=True
     )
@@ -54,15 +54,15 @@ def prepared(source: Path, seconds: float) -> Path:
     return target
 
 
-def moving_square(seconds: float) -> Path:
+def moving_square(seconds: int = 20) -> Path:
     """A green square that swings on grey, as 720p30 H264 baseline; made once and kept in the cache."""
-    target = CACHE / f"square-{seconds:.0f}.mp4"
+    target = CACHE / f"square-{seconds}.mp4"
     if target.exists():
         return target
     CACHE.mkdir(parents=True, exist_ok=True)
     graph = (
         f"color=c=0x777777:s=1280x720:r=30:d={seconds}[grey];color=c=0x00C800:s=108x108:r=30:d={seconds}[square];"
-        "[grey][square]overlay=x='586+380*sin(1.3*t)':y='306+180*sin(2.1*t)',format=yuv420p"
+        "[grey][square]overlay=x='586+380*sin(2*PI*t/5)':y='306+180*sin(2*PI*t/4)',format=yuv420p"
     )
     part = target.with_suffix(".part.mp4")
     command = [ffmpeg(), "-y", "-v", "error", "-f", "lavfi", "-i", graph, *WITHOUT_B_FRAMES, str(part)]
@@ -75,8 +75,9 @@ def moving_square(seconds: float) -> Path:
 
 @contextmanager
 def publisher(clip: Path, url: str, key: str = "", cores: Sequence[int] | None = None) -> Iterator[Child]:
-    """Publish `clip` to the WHIP endpoint `url` in real time, packets copied, while the block lasts."""
-    command: list[str | Path] = [ffmpeg(), "-v", "error", "-re", "-i", clip, "-c", "copy", "-f", "whip"]
+    """Publish `clip` to the WHIP endpoint `url` over and over in real time, packets copied."""
+    command: list[str | Path] = [ffmpeg(), "-v", "error", "-re", "-stream_loop", "-1", "-i", clip]
+    command += ["-c", "copy", "-f", "whip"]
     if key:
         command += ["-authorization", key]
     with child("publisher", [*command, url], cores=cores) as running:

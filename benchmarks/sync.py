@@ -27,7 +27,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from benchmarks.engine import KEY, STREAM, Engine, catalogue, engine
 from benchmarks.harness import Benchmark, Outcome, Settings, main
 from benchmarks.painted import capture
-from benchmarks.painted.blob import write_embedder, write_model
+from benchmarks.painted.blob import ONE_RUNG, write_embedder, write_model
 from benchmarks.painted.motion import Motion, ellipse
 from benchmarks.painted.readback import read
 from benchmarks.painted.verdict import LIMIT, Reading, verdict
@@ -195,6 +195,7 @@ async def _stage(codec: str, delay_ms: int) -> AsyncIterator[Stage]:
                 "detector": str(write_model(folder / "blob.onnx", delay_ms)),
                 "embedder": str(write_embedder(folder / "embedder.onnx")),
                 "budget_ms": 60 + 2 * delay_ms,
+                "rungs": list(ONE_RUNG),
             },
             "catalog": {"feed": str(catalogue(folder))},
         }

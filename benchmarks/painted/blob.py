@@ -21,6 +21,9 @@ from stream.types import Frame
 
 NAMES = ("object",)
 RUNG = Rung(416, 256)
+ONE_RUNG = (f"{RUNG.width}x{RUNG.height}",)
+"""As `inference.rungs`: the ladder would make smaller ones, and the benchmarks want one."""
+
 TAKES_MS = "benchmark.takes_ms"
 
 

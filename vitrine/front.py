@@ -137,6 +137,10 @@ class Front:
         websocket: makes the gateway's protocol; it gets the complete request head as its first data.
         head_timeout_s: from a head's first byte to its last.
         idle_timeout_s: until the first byte.
+        max_waiting: connections with unfinished heads; further ones are dropped and counted.
+
+    Attributes:
+        refused: connections dropped because too many were waiting.
     """
 
     def __init__(
@@ -146,6 +150,7 @@ class Front:
         *,
         head_timeout_s: float = HEAD_TIMEOUT_S,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
         self.http = http
         self.websocket = websocket
@@ -153,6 +158,7 @@ class Front:
         self.idle_timeout_s = idle_timeout_s
         self.waiting: set[asyncio.Protocol] = set()
         self.refused = 0
+        self._max_waiting = max_waiting
         self._server: asyncio.Server | None = None
         self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
@@ -177,7 +183,7 @@ class Front:
 
     def admit(self, transport: asyncio.Transport, reader: _HeadReader) -> bool:
         """Take note of a new connection; False when too many wait with unfinished heads."""
-        if len(self.waiting) >= MAX_WAITING:
+        if len(self.waiting) >= self._max_waiting:
             self.refused += 1
             return False
         self.waiting.add(reader)

@@ -6,6 +6,7 @@ passed in.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
@@ -119,11 +120,12 @@ class StreamMetrics:
         self._in, self._detected = Rolling(4096), Rolling(4096)
         self._missed, self._failed = Rolling(4096), Rolling(4096)
         self._dropped: dict[str, Rolling] = {}
-        self._stages: dict[str, Rolling] = {}
+        self._stages: dict[str, tuple[Rolling, Callable[[float], None]]] = {}
         self._age, self._staleness, self._overlay_age = Rolling(4096), Rolling(4096), Rolling(4096)
         self._overlay_age_p50 = Rolling(4096)
         self._newest_pts: int | None = None
         self._detected_pts: int | None = None
+        self._count_frame = {word: shared.frames.labels(stream, word) for word in self.counts}
         self._observe_age = shared.age.labels(stream).observe
         self._observe_staleness = shared.staleness.labels(stream).observe
         self._viewers = shared.viewers.labels(stream)
@@ -136,13 +138,13 @@ class StreamMetrics:
         self._now_ns = now_ns
         self.counts["in"] += 1
         self._in.add(now_ns)
-        self._shared.frames.labels(self.stream, "in").inc()
+        self._count_frame["in"].inc()
 
     def frame_done(self, outcome: Outcome) -> None:
         """A frame's way ended: detected, coasted (propagated), cancelled or failed."""
         word = _OUTCOMES[outcome]
         self.counts[word] += 1
-        self._shared.frames.labels(self.stream, word).inc()
+        self._count_frame[word].inc()
         if outcome is Outcome.DETECTED:
             self._detected.add(self._now_ns)
         elif outcome is Outcome.CANCELLED:
@@ -179,8 +181,11 @@ class StreamMetrics:
 
     def stage(self, name: str, took_ns: int, now_ns: int) -> None:
         """One stage of one frame took so long. `FrameResult.stages_ns` comes in through `overlay`."""
-        self._stages.setdefault(name, Rolling()).add(now_ns, took_ns)
-        self._shared.stages.labels(self.stream, name).observe(took_ns * SECONDS)
+        known = self._stages.get(name)
+        if known is None:
+            known = self._stages[name] = (Rolling(), self._shared.stages.labels(self.stream, name).observe)
+        known[0].add(now_ns, took_ns)
+        known[1](took_ns * SECONDS)
 
     def _miss(self, now_ns: int) -> None:
         self.budget_misses += 1
@@ -219,7 +224,7 @@ class StreamMetrics:
             frames=self.frame_counts(),
             drops=dict(self.drops),
             budget_misses=self.budget_misses,
-            stages_ms={name: values.percentiles(now_ns, MS) for name, values in self._stages.items()},
+            stages_ms={name: values.percentiles(now_ns, MS) for name, (values, _) in self._stages.items()},
             frame_age_ms=self._age.percentiles(now_ns, MS),
             staleness_ms=self._staleness.percentiles(now_ns, MS),
             overlay_age_ms=self._reported_age(now_ns),

@@ -252,6 +252,21 @@ async def test_a_late_upgrade_ends_with_aiohttp(served: Served) -> None:
     writer.close()
 
 
+async def test_too_many_unfinished_heads_are_dropped_and_counted() -> None:
+    front = Front(EchoGateway, EchoGateway, max_waiting=2)
+    (port,) = await front.start("127.0.0.1", 0)
+    links = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    with pytest.raises(ConnectionError):
+        if not await asyncio.wait_for(links[2][0].read(), 2):
+            raise ConnectionResetError
+    assert front.refused == 1 and len(front.waiting) == 2
+    links[0][1].write(GET)
+    assert (await links[0][0].readexactly(8)) == b"gateway:"
+    await front.close()
+    for _, writer in links:
+        writer.close()
+
+
 async def test_a_taken_port_says_what_to_do(served: Served) -> None:
     with pytest.raises(FrontError, match=f"port {served.port}.*--port"):
         await Front(EchoGateway, EchoGateway).start("127.0.0.1", served.port)

@@ -21,6 +21,7 @@ from vitrine.http_api import Api
 from vitrine.http_rtc import RtcEndpoints
 from vitrine.keys import Keys
 from vitrine.recognition import Recognition
+from vitrine.status import engine_figures, not_ready
 from vitrine.tls import context_for
 
 log = logging.getLogger(__name__)
@@ -90,10 +91,10 @@ class Server:
             hub=engine.hub,
             auth=engine.auth,
             metrics=engine.metrics,
-            figures=engine.figures,
+            figures=lambda: engine_figures(engine),
             image=engine.store.picture_path,
             viewers=engine.gateway.viewers,
-            not_ready=engine.not_ready,
+            not_ready=lambda: not_ready(engine),
             open_metrics=self._config.loopback,
         )
         upgrade = late_upgrade(engine.gateway.protocol)
@@ -111,7 +112,7 @@ class Server:
         host = f"[{server.host}]" if ":" in server.host else server.host
         self.url = server.public_url or f"{'https' if tls else 'http'}://{host}:{ports[0]}"
         if made is not None:
-            log.warning("%s", made.words if hasattr(made, "words") else "self-signed certificate in use")
+            log.warning("%s", made.words)
 
 
 async def serve(config: Config, *, on_ready: Callable[[Server], None] | None = None) -> None:

@@ -18,18 +18,19 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from stream.sources.synthetic import SHOW, load_ground_truth
 
 from inference.types import FrameResult
 from overlay.messages import Event, Hello, Positions, ProductsEvent, Snapshot, decode_server
 from overlay.types import HotspotFrame
 from stream.publish import Publisher
+from stream.sources.synthetic import load_ground_truth, show_path
 from stream.types import stream_id
 from vitrine.app import Server
 from vitrine.auth import Role
 from vitrine.config import Config
 from vitrine.demo_score import ShowScore
 from vitrine.figures import StreamFigures
+from vitrine.status import stream_figures
 
 STREAM = stream_id("demo")
 CATALOGUE = Path(__file__).resolve().parent.parent / "overlay" / "catalog" / "demo" / "products.jsonl"
@@ -85,7 +86,7 @@ class Demo:
     def __init__(self, server: Server, *, loop: bool) -> None:
         self.server = server
         self.publisher = Publisher(
-            f"{server.url}/whip/{STREAM}", server.keys.publish.reveal(), str(SHOW), loop=loop
+            f"{server.url}/whip/{STREAM}", server.keys.publish.reveal(), str(show_path()), loop=loop
         )
         self.watcher = Watcher()
         self.score = ShowScore(load_ground_truth().frames)
@@ -112,7 +113,8 @@ class Demo:
 
     def figures(self) -> StreamFigures:
         """The stream's figures, as the operator sees them."""
-        return next(item for item in self.server.engine.figures().streams if item.id == STREAM)
+        engine = self.server.engine
+        return stream_figures(engine, engine.hub.get(STREAM), engine.clock.now_ns())
 
     def summary(self) -> dict[str, object]:
         """Everything the demo measured, for `--json`."""

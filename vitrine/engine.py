@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from importlib.metadata import version
 from urllib.parse import parse_qs, urlsplit
 
 from inference.types import FrameResult
@@ -31,7 +29,6 @@ from stream.types import MediaTime, StreamId, stream_id
 from vitrine.auth import Authenticator, Role, origin_allowed
 from vitrine.config import Config
 from vitrine.errors import AuthError
-from vitrine.figures import EngineFigures, HotspotFigures, StreamFigures, StreamStatus
 from vitrine.hub import Hub, StreamRuntime
 from vitrine.keys import load_keys
 from vitrine.metrics import Metrics
@@ -40,10 +37,10 @@ from vitrine.recognition import Recognition, load_recognition, refresh_index_off
 from vitrine.shop import Shop, shop_policy
 from vitrine.show import Show, ShowSettings
 from vitrine.trace import Trace
+from vitrine.version import version
 
 log = logging.getLogger(__name__)
 
-VERSION = version("vitrine")
 _SOURCE_RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -54,6 +51,10 @@ class Engine:
         config: the configuration.
         clock: the engine's clock.
         recognition: models to use instead of loading the configured ones.
+
+    Attributes:
+        newest: the last result of each stream and what was shown of it.
+        started_ns: when this engine was made.
     """
 
     hub: Hub
@@ -64,15 +65,14 @@ class Engine:
     def __init__(self, config: Config, clock: Clock, recognition: Recognition | None = None) -> None:
         self.config = config
         self.clock = clock
-        self.metrics = Metrics(VERSION)
+        self.metrics = Metrics(version())
         self.keys = load_keys(config.auth, config.server.data_dir)
         self.auth = Authenticator(self.keys, viewer_tokens=config.auth.viewer_tokens, clock=clock)
         self.store = CatalogStore(config.server.data_dir)
         self._given = recognition
         self._bus: Bus = MemoryBus()
-        self._started_ns = clock.now_ns()
-        self._newest: dict[StreamId, HotspotFrame] = {}
-        self._results: dict[StreamId, FrameResult] = {}
+        self.started_ns = clock.now_ns()
+        self.newest: dict[StreamId, tuple[FrameResult, HotspotFrame]] = {}
         self._published: dict[tuple[StreamId, MediaTime], int] = {}
         self._trace: Trace | None = None
         self._stack = AsyncExitStack()
@@ -150,7 +150,9 @@ class Engine:
             return MemoryBus()
         from overlay.bus.redis import RedisBus
 
-        return await self._stack.enter_async_context(RedisBus(url))
+        bus = RedisBus(url)
+        self._stack.push_async_callback(bus.close)
+        return bus
 
     def rtc_settings(self) -> RtcSettings:
         """WebRTC settings as configured."""
@@ -179,6 +181,7 @@ class Engine:
                 hotspots=HotspotSettings(
                     max_hotspots=config.overlay.max_hotspots,
                     min_dwell_ms=config.overlay.dwell_ms,
+                    show_similar=config.overlay.show_similar,
                     show_unsure=config.inference.show_unsure,
                 ),
                 shop=shop_policy(config.catalog),
@@ -209,8 +212,7 @@ class Engine:
 
     def _on_result(self, result: FrameResult, sent: HotspotFrame) -> None:
         now_ns = self.clock.now_ns()
-        self._newest[result.stream] = sent
-        self._results[result.stream] = result
+        self.newest[result.stream] = result, sent
         self._published[result.stream, result.time] = now_ns
         if len(self._published) > 512:
             del self._published[next(iter(self._published))]
@@ -247,56 +249,3 @@ class Engine:
     def _on_report(self, stream: StreamId, viewer: str, report: Report) -> None:
         p50, p95 = report.age_ms
         self.metrics.stream(stream).viewer_report(p50, p95, self.clock.now_ns())
-
-    # ---- operators -----------------------------------------------------------------------------------------
-
-    def not_ready(self) -> str:
-        """Why the engine cannot do its work; empty when it can."""
-        stuck = self.recognition.device.statistics().stuck
-        return f"the inference device has {stuck} stuck threads; restart the process" if stuck > 2 else ""
-
-    def figures(self) -> EngineFigures:
-        """What the operator's page shows."""
-        now_ns = self.clock.now_ns()
-        streams = tuple(self._stream_figures(runtime, now_ns) for runtime in self.hub)
-        reason = self.not_ready()
-        return EngineFigures(
-            now_ms=int(time.time() * 1000),
-            uptime_s=round((now_ns - self._started_ns) / 1e9, 1),
-            version=VERSION,
-            model=self.recognition.model_name,
-            provider=self.recognition.detector.provider,
-            problems=(reason,) if reason else (),
-            streams=streams,
-        )
-
-    def _stream_figures(self, runtime: StreamRuntime, now_ns: int) -> StreamFigures:
-        status = StreamStatus(
-            live=runtime.relay.live,
-            epoch=runtime.active,
-            viewers=self.gateway.viewers(runtime.stream),
-            source=runtime.pipeline.info,
-            latency_ms=runtime.show.latency_ms,
-            hotspots=self._hotspots(runtime) if runtime.relay.live else (),
-        )
-        return runtime.metrics.figures(now_ns, status)
-
-    def _hotspots(self, runtime: StreamRuntime) -> tuple[HotspotFigures, ...]:
-        sent, result = self._newest.get(runtime.stream), self._results.get(runtime.stream)
-        if sent is None or result is None:
-            return ()
-        matches = {track.id: track.match for track in result.tracks}
-        found = []
-        for spot in sent.hotspots:
-            product, match = runtime.show.products.get(spot.product_id), matches.get(spot.id)
-            found.append(
-                HotspotFigures(
-                    id=spot.id,
-                    product_id=spot.product_id,
-                    title=product.title if product else "",
-                    state=spot.state.value,
-                    score=round(match.score, 3) if match else 0.0,
-                    reason=match.reason if match else "",
-                )
-            )
-        return tuple(found)

@@ -24,6 +24,7 @@ from benchmarks.report import Report, Row, Target, judge
 from benchmarks.stats import interleaved, spread
 from benchmarks.trace import Overlay, at_viewer, between, overlays, summary
 from benchmarks.viewer import viewer
+from stream.sources.synthetic import SHOW
 
 YOLOX = SHARED / "models" / "detect" / "yolox_nano.onnx"
 SETTLE_S = 2.5
@@ -71,9 +72,9 @@ def _clip() -> tuple[Path, str]:
     """The clip, and its name for the row."""
     if COFFEE.exists():
         return prepared(COFFEE), COFFEE.stem
-    from vitrine.embedded import show_path
-
-    return prepared(show_path()), "embedded show (shared data absent)"
+    if not SHOW.exists():
+        raise CannotRun("neither the shared clips nor the embedded show are here")
+    return prepared(SHOW), "embedded show (shared data absent)"
 
 
 def _model(subject: str) -> str:
@@ -83,13 +84,15 @@ def _model(subject: str) -> str:
 
 
 def _vitrine(folder: Path, clip: Path, seconds: float) -> tuple[Row, list[Overlay]]:
-    inference: dict[str, object] = {
-        "show_unsure": True,
-        "embedder": str(__import__("benchmarks.painted.blob").painted.blob.write_embedder(folder / "e.onnx")),
-    }
+    inference: dict[str, object] = {"show_unsure": True}
+    if not (WEIGHTS / EMBEDDER).exists():
+        inference["embedder"] = str(write_embedder(folder / "embedder.onnx"))
     if YOLOX.exists():
         inference |= {"detector": str(YOLOX), "rungs": [416]}
-    sections = {"inference": inference, "catalog": {"feed": str(catalogue(folder))}}
+    sections: dict[str, dict[str, object]] = {
+        "inference": inference,
+        "catalog": {"feed": str(catalogue(folder))},
+    }
     ours, others = two_cores()
     with engine(folder, sections, cores=ours) as server:
         with viewer(server.websocket) as watching, publisher(clip, server.whip, KEY, others) as sending:

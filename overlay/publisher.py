@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 
@@ -24,10 +25,11 @@ class StreamPublisher:
     """One stream's author on one bus. Event loop only.
 
     Every event goes out with the snapshot of its own moment. While the bus is unreachable events wait here,
-    in order (at most 4096 of them), and `run` keeps trying: none is lost as long as the process lives.
+    in order (at most 4096 of them), and `run` keeps trying: none is lost as long as the process lives. A bus
+    that forgot the stream (a restart without persistence) is given its state again within `refresh_s`.
     """
 
-    def __init__(self, author: OverlayAuthor, bus: Bus) -> None:
+    def __init__(self, author: OverlayAuthor, bus: Bus, *, refresh_s: float = 10.0) -> None:
         self.author = author
         self._bus = bus
         self._state = author.snapshot()
@@ -35,6 +37,7 @@ class StreamPublisher:
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._started = False
+        self._refresh_s = refresh_s
 
     @property
     def pending(self) -> int:
@@ -109,16 +112,31 @@ class StreamPublisher:
         failures = 0
         while True:
             if not self._pending:
-                self._wake.clear()
-                await self._wake.wait()
+                await self._wait()
             try:
                 await self.flush()
                 failures = 0
             except BusError as error:
                 if failures == 0:
                     log.warning("events wait for the bus", extra={"reason": str(error)})
+                if error.code == "bus-gap":
+                    await self._reset()
                 await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
                 failures += 1
+
+    async def _wait(self) -> None:
+        """Until there is an event; or until it is time to see that the bus still holds the state."""
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(self._refresh_s):
+                await self._wake.wait()
+        except TimeoutError:
+            self._pending.append((None, self._state))
+
+    async def _reset(self) -> None:
+        """The bus holds an older state of this very log (it was restored from a copy): begin anew."""
+        with contextlib.suppress(BusError):
+            await self._bus.forget(self.author.stream)
 
     def positions(self, frame: HotspotFrame) -> Positions | None:
         """Send a frame's hotspots to whoever listens. Returns what was sent, None when it was out of date."""

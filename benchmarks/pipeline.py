@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.engine import KEY, catalogue, engine
 from benchmarks.harness import Benchmark, CannotRun, Outcome, Settings, main
+from benchmarks.painted.blob import write_embedder
 from benchmarks.peers.registry import AIORTC
 from benchmarks.procs import Watch, child, free_port, two_cores, wait_until
 from benchmarks.publish import COFFEE, SHARED, prepared, publisher
@@ -24,6 +25,7 @@ from benchmarks.report import Report, Row, Target, judge
 from benchmarks.stats import interleaved, spread
 from benchmarks.trace import Overlay, at_viewer, between, overlays, summary
 from benchmarks.viewer import viewer
+from inference.embedded import EMBEDDER, WEIGHTS
 from stream.sources.synthetic import SHOW
 
 YOLOX = SHARED / "models" / "detect" / "yolox_nano.onnx"

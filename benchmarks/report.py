@@ -122,11 +122,12 @@ def _plain(value: Scalar) -> Scalar:
 
 
 def columns(rows: list[Row]) -> list[str]:
-    """Column names of all rows, in order of first appearance."""
+    """Column names of all rows, in order of first appearance, without curves (``..._curve``: for plots)."""
     seen: dict[str, Literal[True]] = {}
     for row in rows:
         for key in row:
-            seen[key] = True
+            if not key.endswith("_curve"):
+                seen[key] = True
     return list(seen)
 
 

@@ -58,9 +58,7 @@ def test_a_peer_without_requirements_is_always_there() -> None:
     assert AIORTC.missing == ""
 
 
-def test_a_peer_that_is_not_installed_says_so_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_peer_that_is_not_installed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.peers.registry.HOME", tmp_path)
     peer = Peer("nobody", "nobody", ("nothing==1",), "")
     assert peer.missing == "nobody: not installed (./run bench-setup)"

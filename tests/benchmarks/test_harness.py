@@ -106,7 +106,7 @@ def test_an_unknown_bound_is_refused() -> None:
 
 
 def test_columns_and_cells() -> None:
-    assert columns(ROWS) == ["subject", "age_ms", "n"]
+    assert columns([*ROWS, {"age_curve": "0:1"}]) == ["subject", "age_ms", "n"]
     assert [cell(value) for value in (None, math.nan, True, 3, 1.23456, 12345.6, "a")] == [
         "-",
         "-",

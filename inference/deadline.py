@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from stream.clock import Clock, MonotonicClock
+
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
@@ -27,9 +29,17 @@ class JobCancelled(Exception):
 
 
 class RunHandle:
-    """A job's side of its deadline. Thread-safe."""
+    """A job's side of its deadline. Thread-safe.
 
-    def __init__(self) -> None:
+    Args:
+        deadline_ns: `check` also looks at the clock, so that a job stops in time when the event loop, whose
+            timer cancels it, is late itself; None: only `cancel` stops it.
+        clock: what the deadline is measured with.
+    """
+
+    def __init__(self, deadline_ns: int | None = None, clock: Clock | None = None) -> None:
+        self._deadline_ns = deadline_ns
+        self._clock = clock or MonotonicClock()
         self._lock = threading.Lock()
         self._stop: Callable[[], None] | None = None
         self._cancelled = False
@@ -45,7 +55,8 @@ class RunHandle:
         Raises:
             JobCancelled: the deadline has passed.
         """
-        if self._cancelled:
+        late = self._deadline_ns is not None and self._clock.now_ns() > self._deadline_ns
+        if self._cancelled or late:
             raise JobCancelled
 
     def stoppable(self, stop: Callable[[], None] | None) -> None:

@@ -22,8 +22,8 @@ def describe_model(
 
     Returns:
         JSON-ready: path, sha256, kind (``"detector"`` or ``"embedder"``), provider, inputs, outputs, and
-        for a detector family, names and rungs (width, height, warm_ms), for an embedder dim, size, warm_ms
-        and calibration.
+        for a detector family, names and rungs (width, height, warm_ms and that of each size that stands
+        for it), for an embedder dim, size, warm_ms and calibration.
 
     Raises:
         ModelError: unreadable, or neither a detector of a known family nor an embedder.
@@ -45,8 +45,13 @@ def describe_model(
         "family": loaded.detector.family,
         "names": list(loaded.detector.names),
         "rungs": [
-            {"width": rung.width, "height": rung.height, "warm_ms": round(took_ns / 1e6, 2)}
-            for rung, took_ns in loaded.warm_ns.items()
+            {
+                "width": rung.width,
+                "height": rung.height,
+                "warm_ms": round(loaded.warm_ns[rung] / 1e6, 2),
+                "sizes": {f"{s.width}x{s.height}": round(loaded.warm_ns[s] / 1e6, 2) for s in sizes},
+            }
+            for rung, sizes in loaded.shapes.items()
         ],
     }
 

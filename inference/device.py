@@ -57,7 +57,7 @@ class _Job:
     run: Callable[[RunHandle], object] = field(compare=False)
     deadline_ns: int = field(compare=False)
     future: asyncio.Future[Any] = field(compare=False)
-    handle: RunHandle = field(compare=False, default_factory=RunHandle)
+    handle: RunHandle = field(compare=False)
     timer: asyncio.TimerHandle | None = field(compare=False, default=None)
 
 
@@ -143,8 +143,13 @@ class DeviceWorker:
             raise RuntimeStuck(self._stuck_text())
         loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[T | Cancelled] = loop.create_future()
-        entry = _Job(priority, next(self._order), job, deadline_ns, future)
-        delay_s = max(0.0, (deadline_ns - self._clock.now_ns()) / 1e9)
+        handle = RunHandle(deadline_ns, self._clock)
+        entry = _Job(priority, next(self._order), job, deadline_ns, future, handle)
+        delay_s = (deadline_ns - self._clock.now_ns()) / 1e9
+        if delay_s <= 0:
+            self._stats.expired += 1
+            self._resolve(entry, Cancelled(started=False))
+            return future
         entry.timer = loop.call_later(delay_s, self._expire, entry)
         future.add_done_callback(lambda done: self._forsaken(entry) if done.cancelled() else None)
         with self._condition:

@@ -58,6 +58,16 @@ class TrackerSettings:
     alone: frozenset[str] = frozenset({"person"})
     motion: MotionSettings = field(default_factory=MotionSettings)
 
+    @staticmethod
+    def at_working_point(score: float) -> TrackerSettings:
+        """Thresholds for a detector whose detections are worth believing from `score` on."""
+        return TrackerSettings(
+            high_score=0.9 * score,
+            low_score=min(0.1, 0.5 * score),
+            new_score=score,
+            confirm_score=4 * score,
+        )
+
 
 @dataclass(slots=True)
 class Life:

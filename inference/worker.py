@@ -39,14 +39,14 @@ class WorkerSettings:
     """One stream's settings.
 
     Attributes:
-        tracker: thresholds and life cycle.
+        tracker: thresholds and life cycle; None takes them from the detector's working point.
         matcher: pace and thresholds; an embedder's own calibration replaces the thresholds.
         crop_pad: share of a box by which its crop grows on every side.
         candidates: products each crop is compared with.
         embed_ms: an embedding job is stopped after this.
     """
 
-    tracker: TrackerSettings = field(default_factory=TrackerSettings)
+    tracker: TrackerSettings | None = None
     matcher: MatcherSettings = field(default_factory=MatcherSettings)
     crop_pad: float = 0.04
     candidates: int = 5
@@ -84,7 +84,8 @@ class StreamWorker:
         clock: Clock | None = None,
     ) -> None:
         self.stream = stream
-        self.tracker = Tracker(settings.tracker)
+        thresholds = settings.tracker or TrackerSettings.at_working_point(detector.working_point)
+        self.tracker = Tracker(thresholds)
         self.matcher = Matcher(_calibrated(settings.matcher, embedder))
         self._device = device
         self._detector = detector

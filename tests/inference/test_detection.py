@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from inference.errors import ModelError
 from inference.runtime import RuntimeSettings
 from inference.types import Rung
 from stream.clock import MonotonicClock
-from tests.inference.models import constant_model, painted, yolox_model
+from tests.inference.models import clip, constant_model, painted, yolox_model
 from tests.shared import shared_path
 
 CPU = DetectorSettings(runtime=RuntimeSettings("cpu", 1))
@@ -55,14 +56,40 @@ def test_every_rung_sees_the_same_object_in_the_same_place() -> None:
     loaded = load_detector(
         shared_path("models/detect/yolox_nano.onnx"), rungs=[Rung(416, 416), Rung(416, 256)], settings=CPU
     )
-    from tests.inference.models import clip
-
     (frame,) = clip(shared_path("clips/dev/intel_bottle.mp4"), (250,))
     square, wide = (loaded.detect(frame, rung, None, MonotonicClock()).detections for rung in loaded.rungs)
     assert square.names[square.labels[0]] == wide.names[wide.labels[0]] == "bottle"
     a = square.boxes[np.argsort(square.boxes[:2, 0])]
     b = wide.boxes[np.argsort(wide.boxes[:2, 0])]
     np.testing.assert_allclose(a, b, atol=0.02)
+
+
+def test_a_wide_or_tall_picture_is_not_padded_to_a_square() -> None:
+    loaded = load_detector(shared_path("models/detect/yolox_nano.onnx"), rungs=[Rung(416, 416)], settings=CPU)
+    assert loaded.rungs == (Rung(416, 416),)
+    for size, wanted in (((1280, 720), (416, 256)), ((720, 1280), (256, 416)), ((640, 480), (416, 416))):
+        assert loaded.size_for(painted(*size, (0, 0, 9, 9)), Rung(416, 416)) == wanted
+    square, wide = (loaded.warm_ns[Rung(416, height)] for height in (416, 256))
+    assert wide < square
+
+
+def test_padding_changes_nothing_but_the_time() -> None:
+    loaded = load_detector(shared_path("models/detect/yolox_nano.onnx"), rungs=[Rung(416, 416)], settings=CPU)
+    (frame,) = clip(shared_path("clips/dev/intel_bottle.mp4"), (250,))
+    narrow = loaded.detect(frame, Rung(416, 416), None, MonotonicClock()).detections
+    padded = replace(loaded, shapes={Rung(416, 416): (Rung(416, 416),)})
+    square = padded.detect(frame, Rung(416, 416), None, MonotonicClock()).detections
+    left, right = (found.boxes[np.argsort(found.boxes[:2, 0])] for found in (narrow, square))
+    np.testing.assert_allclose(left, right, atol=0.01)
+    np.testing.assert_allclose(narrow.scores[:2], square.scores[:2], atol=0.05)
+
+
+def test_scores_are_scaled_by_the_models_working_point(tmp_path: Path) -> None:
+    loaded = load(tmp_path, yolox_model([]))
+    assert loaded.working_point == 0.3
+    for text, point in (("0.45", 0.45), ("7", 0.3), ('"high"', 0.3)):
+        info = replace(loaded.info, metadata={"vitrine.working_point": text})
+        assert replace(loaded, info=info).working_point == point
 
 
 def test_a_cancelled_handle_stops_before_the_run(tmp_path: Path) -> None:

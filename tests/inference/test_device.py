@@ -10,6 +10,7 @@ import pytest
 from inference.deadline import Cancelled, JobCancelled, RunHandle
 from inference.device import MAX_STUCK, DeviceWorker
 from inference.errors import RuntimeStuck
+from tests.fakes.clock import FakeClock
 
 SOON_MS = 20.0
 LATER_MS = 30_000.0
@@ -203,6 +204,20 @@ async def test_a_slow_handler_never_makes_the_queue_grow(device: DeviceWorker) -
     assert stats.waiting == 0
     assert stats.done + stats.cancelled + stats.expired == 30
     assert sum(isinstance(outcome, Cancelled) for outcome in outcomes) == stats.cancelled + stats.expired > 0
+
+
+def test_a_handle_watches_the_clock_too() -> None:
+    clock = FakeClock(1_000)
+    handle = RunHandle(2_000, clock)
+    handle.check()
+    clock.now = 2_001
+    with pytest.raises(JobCancelled):
+        handle.check()
+
+
+async def test_a_deadline_in_the_past_is_answered_at_once(device: DeviceWorker) -> None:
+    assert await device.run(lambda handle: 1, after_ms(-1)) == Cancelled(started=False)
+    assert device.statistics().expired == 1
 
 
 def test_a_handle_cancelled_before_a_stage_refuses_it() -> None:

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ class Scripted:
 
 
 def scripted(detector: LoadedDetector, act: Callable[[], None]) -> LoadedDetector:
-    return LoadedDetector(Scripted(act), detector.info, detector.models, detector.warm_ns, CPU)
+    return replace(detector, detector=Scripted(act))
 
 
 async def settle(worker: StreamWorker) -> None:

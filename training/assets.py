@@ -101,18 +101,35 @@ def grabcut(image: np.ndarray, box: np.ndarray) -> np.ndarray | None:
 
 
 def sprites(cache: Path) -> list[Cutout]:
-    """RGBA renders, if another step has made them: `sprites/<product>/*.png`, `sprites-extra/**.png`."""
+    """RGBA renders of the show's products, if another step has made them, grouped by product."""
     found = []
-    for path in sorted(cache.glob("sprites*/**/*.png")):
-        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if image is None or image.ndim != 3 or image.shape[2] != 4:
-            continue
-        k = 320 / max(image.shape[:2])
-        image = cv2.resize(image, None, fx=k, fy=k, interpolation=cv2.INTER_AREA) if k < 1 else image
-        cut = trim(image)
+    places = ("sprites/*/*.png", "sprites-extra/**/*.png", "show/views/*/*.png")
+    for path in sorted(
+        (p for place in places for p in cache.glob(place)), key=lambda p: (p.parent.name, str(p))
+    ):
+        image = _rgba(path, 300)
+        cut = None if image is None else trim(image)
         if cut is not None:
             found.append(Cutout(cut, path.parent.name, "sprite"))
     return found
+
+
+def rendered_hands(cache: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rendered arms (behind, front), BGRA of equal size; front is empty for an open hand."""
+    found = []
+    for path in sorted(cache.glob("show/hands/*/full.png")):
+        full, front = _rgba(path, 450), _rgba(path.with_name("front.png"), 450)
+        if full is not None:
+            found.append((full, np.zeros_like(full) if front is None else front))
+    return found
+
+
+def _rgba(path: Path, side: int) -> np.ndarray | None:
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.exists() else None
+    if image is None or image.ndim != 3 or image.shape[2] != 4:
+        return None
+    k = side / max(image.shape[:2])
+    return cv2.resize(image, None, fx=k, fy=k, interpolation=cv2.INTER_AREA) if k < 1 else image
 
 
 def product_cutouts(data: Path, clothes: int, seed: int) -> list[Cutout]:

@@ -70,7 +70,7 @@ def calibrate(net: torch.nn.Module, work: Path) -> dict[str, float | str]:
         "coverage": round(coverage, 4),
         "queries": len(score),
         "how": (
-            f"held-out products, half of them absent from the gallery; exact: precision >= {PRECISION} with the"
-            f" margin; similar: keeps {RECALL:.0%} of right answers; margin: 10th percentile when right"
+            f"held-out products, half of them not in the gallery; exact: precision >= {PRECISION} with the"
+            f" margin; similar: keeps {RECALL:.0%} of right answers; margin: 10th percentile of those"
         ),
     }

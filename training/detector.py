@@ -54,8 +54,11 @@ class Batches:
         self.share = np.array([len(self.images[k]) for k in scenes.SHAPES], float)
         self.share /= self.share.sum()
 
-    def next(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """float32 [B, 3, H, W] BGR 0..255 in channels_last and rows [B, M, 6]."""
+    def next(self, done: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """float32 [B, 3, H, W] BGR 0..255 in channels_last and rows [B, M, 6].
+
+        Pictures start small and grow with `done` (0..1): cheap steps first, and a scale augmentation.
+        """
         kind = list(scenes.SHAPES)[self.rng.choice(len(self.share), p=self.share)]
         index = np.sort(self.rng.choice(len(self.images[kind]), self.size, replace=False))
         images = torch.from_numpy(self.images[kind][index]).permute(0, 3, 1, 2).float()
@@ -66,7 +69,20 @@ class Batches:
             rows[..., [0, 2]] = torch.where(rows[..., 5:] >= 0, width - rows[..., [2, 0]], rows[..., [0, 2]])
         gain = torch.from_numpy(np.exp(self.rng.normal(0, 0.1, (self.size, 3, 1, 1))).astype(np.float32))
         images = (images * gain).clamp(0, 255)
+        images, rows = shrink(images, rows, 0.6 if done < 0.6 else 0.8 if done < 0.85 else 1.0)
         return images.contiguous(memory_format=torch.channels_last), rows
+
+
+def shrink(images: torch.Tensor, rows: torch.Tensor, factor: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale pictures to the nearest multiples of 32; objects that become tiny are ignored."""
+    h, w = images.shape[2:]
+    nh, nw = round(h * factor / 32) * 32, round(w * factor / 32) * 32
+    if (nh, nw) != (h, w):
+        images = torch.nn.functional.interpolate(images, (nh, nw), mode="bilinear", antialias=True)
+        rows[..., :4] *= torch.tensor((nw / w, nh / h, nw / w, nh / h))
+        tiny = (rows[..., 2:4] - rows[..., :2]).amin(-1) < 4
+        rows[..., 5] = torch.where(tiny & (rows[..., 5] == 1), 0.0, rows[..., 5])
+    return images, rows
 
 
 def train(args: argparse.Namespace) -> None:
@@ -89,7 +105,7 @@ def train(args: argparse.Namespace) -> None:
         rate = args.lr * min(1.0, (step + 1) / 200) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        images, rows = batches.next()
+        images, rows = batches.next(done)
         total, parts = loss(net(images), rows)
         optimiser.zero_grad(set_to_none=True)
         total.backward()
@@ -98,7 +114,7 @@ def train(args: argparse.Namespace) -> None:
         ema.update(net)
         step, seen = step + 1, seen + len(rows)
         mean = {k: 0.98 * mean.get(k, v) + 0.02 * v for k, v in parts.items()}
-        if step % 100 == 0:
+        if step % 50 == 0:
             text = " ".join(f"{k} {v:.3f}" for k, v in mean.items())
             print(
                 f"{done:5.1%} step {step} seen {seen} {seen / (now - start):.1f}/s lr {rate:.1e} {text}",
@@ -116,7 +132,6 @@ def export(args: argparse.Namespace) -> None:
     net = Detector()
     net.load_state_dict(torch.load(args.work / "detector.pt", weights_only=True))
     model = to_onnx(Exported(net), torch.zeros(1, 3, 320, 320), ("images", "output"), {})
-    model.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "anchors"
     metadata = {
         "vitrine.family": "yolox", "vitrine.names": json.dumps({str(i): n for i, n in enumerate(NAMES)}),
         "vitrine.strides": json.dumps(STRIDES), "vitrine.version": VERSION, "vitrine.seed": str(args.seed),
@@ -130,7 +145,8 @@ def stock(args: argparse.Namespace) -> None:
     photos = assets.photos(args.data)
     rng = np.random.default_rng(args.seed)
     made = scenes.Stock(
-        sprites=[], products=assets.product_cutouts(args.data, 160, args.seed), people=assets.people(photos),
+        sprites=[], hands=[], products=assets.product_cutouts(args.data, 160, args.seed),
+        people=assets.people(photos),
         photos=photos, held=assets.held(args.data, 700, args.seed),
         packs=[packs.make_pack(rng) for _ in range(1500)],
     )  # fmt: skip
@@ -142,8 +158,8 @@ def stock(args: argparse.Namespace) -> None:
 def render(args: argparse.Namespace) -> None:
     """Render the shards, with whatever sprites of the show's products lie in the cache."""
     made = pickle.loads((args.work / "stock.pkl").read_bytes())
-    made.sprites = assets.sprites(args.cache)
-    print(f"{len(made.sprites)} sprites", flush=True)
+    made.sprites, made.hands = assets.sprites(args.cache), assets.rendered_hands(args.cache)
+    print(f"{len(made.sprites)} sprites, {len(made.hands)} hands", flush=True)
     scenes.render_shards(made, args.work / "shards", args.scenes, args.seed)
 
 

@@ -1,7 +1,7 @@
 """The embedded detector's network: a small anchor-free YOLOX head on a depthwise backbone.
 
 Rows out are the YOLOX family's (Ge et al. 2021, arXiv 2107.08430): `(x, y, w, h, objectness, class...)` for
-strides 8, 16, 32, undecoded; the blocks are depthwise 5x5, expand, project (Liu et al. 2022, arXiv 2201.03545).
+strides 8, 16, 32, undecoded; blocks are depthwise 5x5, expand, project (Liu et al. 2022, arXiv 2201.03545).
 """
 
 from __future__ import annotations

@@ -110,18 +110,19 @@ class Views:
         self.p = np.array([weight[k] for k in kind])
         self.p /= self.p.sum()
 
-    def next(self, instances: int, each: int) -> tuple[Tensor, Tensor, Tensor]:
-        """float32 [P * K, 3, 128, 128] RGB 0..255, int64 labels, teacher vectors."""
+    def next(self, instances: int, each: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
+        """float32 [P * K, 3, side, side] RGB 0..255, int64 labels, teacher vectors."""
         chosen = self.rng.choice(len(self.names), instances, replace=False, p=self.p)
         index = np.concatenate([self.rng.choice(self.by_label[k], each, replace=False) for k in chosen])
-        out = np.empty((len(index), 128, 128, 3), np.uint8)
+        out = np.empty((len(index), side, side, 3), np.uint8)
         for i, row in enumerate(self.rows[index]):
             size = int(self.rng.integers(118, crops.SIDE + 1))
             y, x = self.rng.integers(0, crops.SIDE - size + 1, 2)
-            out[i] = cv2.resize(self.views[row][y : y + size, x : x + size], (128, 128))
+            crop = self.views[row][y : y + size, x : x + size]
+            out[i] = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
             if self.rng.random() < 0.15:
-                y, x = self.rng.integers(0, 100, 2)
-                h, w = self.rng.integers(15, 60, 2)
+                y, x = self.rng.integers(0, int(0.8 * side), 2)
+                h, w = self.rng.integers(side // 8, side // 2, 2)
                 out[i, y : y + h, x : x + w] = self.rng.integers(0, 256, 3)
         gain = np.exp(
             self.rng.normal(0, 0.1, (len(index), 1, 1, 1)) + self.rng.normal(0, 0.05, (len(index), 1, 1, 3))
@@ -154,7 +155,9 @@ def train(args: argparse.Namespace) -> None:
             group["lr"] = (
                 args.lr * min(1.0, (step + 1) / 200) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
             )
-        images, labels, teacher = data.next(args.batch // 4, 4)
+        images, labels, teacher = data.next(
+            args.batch // 4, 4, 64 if done < 0.6 else 96 if done < 0.85 else 128
+        )
         z = net(images)
         parts = {
             "supcon": contrast(z, labels),
@@ -168,8 +171,8 @@ def train(args: argparse.Namespace) -> None:
         optimiser.step()
         ema.update(net)
         step += 1
-        mean = {k: 0.98 * mean.get(k, float(v)) + 0.02 * float(v) for k, v in parts.items()}
-        if step % 100 == 0:
+        mean = {k: 0.98 * mean.get(k, v.item()) + 0.02 * v.item() for k, v in parts.items()}
+        if step % 50 == 0:
             text = " ".join(f"{k} {v:.3f}" for k, v in mean.items())
             print(f"{done:5.1%} step {step} {step * args.batch / (now - start):.0f}/s {text}", flush=True)
         if now - saved > 180:

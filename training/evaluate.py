@@ -63,7 +63,7 @@ def show_set(args: argparse.Namespace) -> Iterator[Sample]:
 def scene_set(args: argparse.Namespace) -> Iterator[Sample]:
     """Composites of made-up products from another seed on grounds from another seed."""
     rng = np.random.default_rng(args.seed + 1)
-    stock = scenes.Stock([], [], [], [], [], [packs.make_pack(rng) for _ in range(100)])
+    stock = scenes.Stock([], [], [], [], [], [packs.make_pack(rng) for _ in range(100)], [])
     stock.products = assets.product_cutouts(args.data, 0, args.seed)
     for i in range(300):
         image, rows = scenes.scene(stock, 192, 320, np.random.default_rng((args.seed + 1, i)))
@@ -209,7 +209,8 @@ def embedder(args: argparse.Namespace) -> list[dict]:
         auroc = (inside[~unseen][:, None] > inside[unseen][None]).mean()
         rows.append({
             "set": "cartons", "model": name, "n": len(right), "top1 of 19": right.mean(),
-            "top1 of 19, unseen": right[unseen].mean(), f"top1 of {held.sum()} unseen": among.mean(), "auroc": auroc,
+            "unseen": right[unseen].mean(),
+            f"top1 of {held.sum()} unseen": among.mean(), "auroc": auroc,
         })  # fmt: skip
     return rows
 

@@ -27,13 +27,17 @@ class Stock:
     photos: list[Photo]
     held: list[Photo]
     packs: list[packs.Pack]
+    hands: list[tuple[np.ndarray, np.ndarray]]
 
 
 def pick(stock: Stock, rng: Rng) -> np.ndarray:
     """BGRA of a random product: shares are even between products, not between pictures of a kind."""
     kind = rng.random()
     if stock.sprites and kind < 0.35:
-        return stock.sprites[rng.integers(len(stock.sprites))].image
+        names = sorted({sprite.instance for sprite in stock.sprites})
+        name = names[rng.integers(len(names))]
+        views = [sprite for sprite in stock.sprites if sprite.instance == name]
+        return views[rng.integers(len(views))].image
     if kind < 0.62:
         clothing = rng.random() < 0.25
         pool = [c for c in stock.products if (c.kind == "clothing") == clothing] or stock.products
@@ -153,6 +157,28 @@ def _products(canvas: Canvas, stock: Stock, rng: Rng, edge: float | None) -> Non
         canvas.paste(cut, x, y, 0)
 
 
+def _arm(
+    stock: Stock, shape: tuple[int, int], grip: np.ndarray, size: float, rng: Rng
+) -> tuple[np.ndarray, np.ndarray]:
+    """A drawn arm, or a rendered one turned, mirrored and scaled to a hand of about `size` at `grip`."""
+    if not stock.hands or rng.random() < 0.5:
+        return hands.arm(shape, grip, size, rng)
+    behind, front = stock.hands[rng.integers(len(stock.hands))]
+    ys, xs = np.where(behind[..., 3] > 128)
+    tip = np.float32((xs[ys.argmin()], ys.min() + 0.06 * behind.shape[0]))
+    k, turn = size / (0.16 * behind.shape[0]), rng.normal(0, 0.5)
+    mirror = np.diag((1.0 if rng.random() < 0.5 else -1.0, 1.0))
+    matrix = k * np.array([(np.cos(turn), -np.sin(turn)), (np.sin(turn), np.cos(turn))]) @ mirror
+    matrix = np.float32(np.hstack((matrix, (grip - matrix @ tip)[:, None])))
+    tone = np.exp(rng.normal(0, 0.12, 3) + rng.normal(-0.1, 0.25))
+    layers = []
+    for layer in (behind, front):
+        moved = cv2.warpAffine(layer, matrix, shape[::-1], flags=cv2.INTER_LINEAR)
+        moved[..., :3] = np.clip(moved[..., :3] * tone, 0, 255)
+        layers.append(moved)
+    return layers[0], layers[1]
+
+
 def _hold(canvas: Canvas, stock: Stock, rng: Rng) -> None:
     """A hand with a product, or an empty one that only covers."""
     h, w = canvas.ids.shape
@@ -160,15 +186,25 @@ def _hold(canvas: Canvas, stock: Stock, rng: Rng) -> None:
     size = np.exp(rng.uniform(np.log(0.18), np.log(0.75))) * h
     cut = transform(pick(stock, rng), size, rng.normal(0, 0.5), rng)
     hand = float(np.clip(min(cut.shape[:2]) * rng.uniform(0.7, 1.2), 10, 0.4 * h))
-    back, front = hands.arm((h, w), grip, hand, rng)
-    if rng.random() < 0.25:
-        canvas.paste(back, 0, 0, None)
-        canvas.paste(front, 0, 0, None)
-        return
+    back, front = _arm(stock, (h, w), grip, hand, rng)
     canvas.paste(back, 0, 0, None)
-    spot = grip - np.float32(cut.shape[1::-1]) * rng.uniform(0.3, 0.7, 2)
-    canvas.paste(cut, spot[0], spot[1], 0)
+    if rng.random() < 0.75:
+        spot = grip - np.float32(cut.shape[1::-1]) * rng.uniform(0.3, 0.7, 2)
+        canvas.paste(cut, spot[0], spot[1], 0)
     canvas.paste(front, 0, 0, None)
+
+
+def _decorate(image: np.ndarray, edge: float, stock: Stock, rng: Rng) -> np.ndarray:
+    """Things far behind, out of focus: they are no products to show."""
+    canvas = Canvas(image, np.zeros((0, 6), np.float32))
+    h, w = canvas.ids.shape
+    for _ in range(int(rng.integers(2, 9))):
+        pack = stock.packs[rng.integers(len(stock.packs))]
+        cut = packs.render(pack, 120, rng.uniform(-np.pi, np.pi), rng.uniform(-1, 1))
+        cut = transform(cut, rng.uniform(0.08, 0.3) * h, rng.normal(0, 0.04), rng)
+        canvas.paste(cut, rng.uniform(0, w), edge * rng.uniform(0.4, 1.0) - cut.shape[0], None)
+    blurred = cv2.GaussianBlur(canvas.image, (0, 0), rng.uniform(1.5, 5.0))
+    return np.clip(blurred, 0, 255).astype(np.uint8)
 
 
 def scene(stock: Stock, h: int, w: int, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
@@ -189,6 +225,8 @@ def scene(stock: Stock, h: int, w: int, rng: Rng) -> tuple[np.ndarray, np.ndarra
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(4, 10))
     else:
         image, edge = backdrops.room(live_h, w, rng)
+        if rng.random() < 0.4:
+            image = _decorate(image, edge, stock, rng)
     canvas = Canvas(image, rows)
     if kind >= 0.12 and not (kind < 0.5 and rng.random() < 0.25):
         if stock.people and rng.random() < 0.15:

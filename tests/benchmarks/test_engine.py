@@ -15,7 +15,10 @@ SILENT = ["python3", "-c", "input()"]
 
 
 def test_configuration_is_toml_with_the_values_given() -> None:
-    sections = {"server": {"port": 0, "origins": ["http://a.example"]}, "inference": {"show_unsure": True}}
+    sections: dict[str, dict[str, object]] = {
+        "server": {"port": 0, "origins": ["http://a.example"]},
+        "inference": {"show_unsure": True},
+    }
     assert tomllib.loads(toml(sections)) == sections
 
 

@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from training.show import catalogue, encode, plates, script, sprites, views
 from training.show.camera import FPS, HEIGHT, WIDTH
-from training.show.compose import Seen, Stock, frame
+from training.show.compose import Stock, frame
 from training.show.hand import grip, open_hand
 from training.show.products import PRODUCTS
 
@@ -36,38 +36,39 @@ def _hands() -> list[sprites.Request]:
     ]
 
 
-def compose_part(cache: Path, first: int, last: int) -> list[list[Seen]]:
-    """Compose frames first..last-1 into cache/parts/<first>.mkv and give their ground truth."""
+def compose_part(cache: Path, first: int, last: int) -> int:
+    """Compose frames first..last-1 into cache/parts/<first>.mkv and their ground truth into <first>.json."""
     stock = Stock(cache / "views", cache / "hands", plates.plate(cache / "plate.png"))
-    seen = []
+    truth = []
     with encode.intermediate(cache / "parts" / f"{first:05d}.mkv") as pipe:
         for index in range(first, last):
-            picture, truth = frame(stock, index)
+            picture, seen = frame(stock, index)
             pipe.write(picture.tobytes())
-            seen.append(truth)
-    return seen
+            truth.append(
+                [{"id": s.id, "object": s.object, "box": s.box, "visibility": s.visibility} for s in seen]
+            )
+    (cache / "parts" / f"{first:05d}.json").write_text(json.dumps(truth))
+    return last - first
 
 
 def compose(cache: Path, seed: int, progress: Progress, workers: int) -> None:
-    """Compose every frame; writes cache/parts and cache/show.gt.json."""
+    """Compose every frame that is not there yet into cache/parts; writes cache/show.gt.json."""
     plates.plate(cache / "plate.png")
-    (cache / "parts").mkdir(exist_ok=True)
-    for old in (cache / "parts").glob("*.mkv"):
-        old.unlink()
+    parts = cache / "parts"
+    parts.mkdir(exist_ok=True)
     total = round(script.DURATION_S * FPS)
     starts = range(0, total, CHUNK)
     task = progress.add_task("compose", total=total)
-    done: dict[int, list[list[Seen]]] = {}
     with ProcessPoolExecutor(workers) as pool:
-        jobs = {pool.submit(compose_part, cache, s, min(total, s + CHUNK)): s for s in starts}
+        jobs = [
+            pool.submit(compose_part, cache, s, min(total, s + CHUNK))
+            for s in starts
+            if not (parts / f"{s:05d}.json").exists()
+        ]
+        progress.advance(task, total - CHUNK * len(jobs))
         for job in as_completed(jobs):
-            done[jobs[job]] = job.result()
-            progress.advance(task, len(done[jobs[job]]))
-    frames = [
-        [{"id": s.id, "object": s.object, "box": s.box, "visibility": s.visibility} for s in seen]
-        for start in starts
-        for seen in done[start]
-    ]
+            progress.advance(task, job.result())
+    frames = [seen for start in starts for seen in json.loads((parts / f"{start:05d}.json").read_text())]
     head = {
         "fps": FPS,
         "width": WIDTH,

@@ -42,6 +42,9 @@ class Item:
     image: Image.Image | None = None
 
 
+Ground = list[tuple[Item, Spot, float]]
+
+
 @dataclass(slots=True)
 class Stock:
     """The rendered views, loaded when first needed."""
@@ -126,7 +129,7 @@ def _hands(stock: Stock, t: float, window: Window) -> list[Item]:
     return items
 
 
-def _shadows(items: list[tuple[Item, Spot, float]], window: Window) -> Array:
+def _shadows(items: Ground, window: Window) -> Array:
     """How much light is missing on the counter, float32 (HEIGHT, WIDTH) 0..1."""
     w, h = WIDTH // SHADOW_SCALE, HEIGHT // SHADOW_SCALE
     soft, tight = np.zeros((h, w), dtype=np.float32), np.zeros((h, w), dtype=np.float32)
@@ -163,7 +166,7 @@ def _shadows(items: list[tuple[Item, Spot, float]], window: Window) -> Array:
 def _background(stock: Stock, window: Window) -> Array:
     k = 1 / window.zoom
     data = (k, 0, window.x - WIDTH / 2 * k, 0, k, window.y - HEIGHT / 2 * k)
-    picture = stock.plate.transform((WIDTH, HEIGHT), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC)
+    picture = stock.plate.transform((WIDTH, HEIGHT), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
     return np.asarray(picture, dtype=np.float32) / 255
 
 
@@ -173,7 +176,7 @@ def _counter_mask(window: Window) -> Array:
     return np.clip((rows - back) / 6, 0, 1)
 
 
-def arrange(stock: Stock, t: float) -> tuple[list[Item], list[tuple[Item, Spot, float]]]:
+def arrange(stock: Stock, t: float) -> tuple[list[Item], Ground]:
     """(what to draw at second t, back to front; the products with the spot below them and their height)."""
     window = script.window(t)
     items, ground = [], []
@@ -187,35 +190,39 @@ def arrange(stock: Stock, t: float) -> tuple[list[Item], list[tuple[Item, Spot, 
 
 def spread(items: list[Item]) -> list[Layer | None]:
     """The items' layers."""
-    return [warp(item.image or item.sprite.image, item.matrix, (WIDTH, HEIGHT)) for item in items]
+    margin = np.array([-4.0, -4.0, 4.0, 4.0])
+    return [
+        warp(
+            item.image or item.sprite.image,
+            item.matrix,
+            (WIDTH, HEIGHT),
+            outline(item.sprite, item.matrix) + margin,
+        )
+        for item in items
+    ]
 
 
-def _still(stock: Stock, t: float) -> Array:
+def _still(stock: Stock, t: float, ground: Ground, layers: list[Layer | None]) -> Array:
     """The plate with shadows and everything the hand does not hold, float32 (HEIGHT, WIDTH, 3)."""
     window = script.window(t)
-    items, ground = arrange(stock, t)
     canvas = _background(stock, window)
     shade = _shadows(ground, window) * _counter_mask(window)
     canvas *= 1 - shade[..., None] * np.array([0.86, 0.94, 1.0], dtype=np.float32)
-    for layer in spread([item for item in items if item.depth > HELD_DEPTH + 5]):
+    for layer in layers:
         if layer is not None:
             lay(canvas, layer)
     return canvas
 
 
-def _hand_group(stock: Stock, t: float) -> Array | None:
-    """The hand and what it holds as one premultiplied float32 (HEIGHT, WIDTH, 4); None without a hand."""
-    items, _ = arrange(stock, t)
-    group = [item for item in items if item.depth <= HELD_DEPTH + 5]
-    layers = [layer for layer in spread(group) if layer is not None]
-    if not layers:
-        return None
+def _merge(layers: list[Layer | None]) -> Array:
+    """Layers over each other as one premultiplied float32 (HEIGHT, WIDTH, 4)."""
     canvas = np.zeros((HEIGHT, WIDTH, 4), dtype=np.float32)
     for layer in layers:
-        h, w = layer.rgba.shape[:2]
-        region = canvas[layer.y : layer.y + h, layer.x : layer.x + w]
-        region *= 1 - layer.rgba[..., 3:]
-        region += layer.rgba
+        if layer is not None:
+            h, w = layer.rgba.shape[:2]
+            region = canvas[layer.y : layer.y + h, layer.x : layer.x + w]
+            region *= 1 - layer.rgba[..., 3:]
+            region += layer.rgba
     return canvas
 
 
@@ -245,7 +252,15 @@ def truth(items: list[Item], layers: list[Layer | None]) -> list[Seen]:
 
 def _panning(t: float) -> bool:
     a, b = script.window(t), script.window(t + 1 / FPS)
-    return math.hypot(a.x - b.x, a.y - b.y) > 3.0
+    return math.hypot(a.x - b.x, a.y - b.y) > 4.0
+
+
+def _waving(t: float) -> bool:
+    speed = 0.0
+    for a, b in zip(script.hand_poses(t), script.hand_poses(t + 1 / FPS), strict=False):
+        p, q = project(a.x, a.y, a.z), project(b.x, b.y, b.z)
+        speed = max(speed, math.hypot(p.x - q.x, p.y - q.y))
+    return speed > 3.0
 
 
 def _shade_by_hand(canvas: Array, alpha: Array, t: float) -> None:
@@ -258,22 +273,29 @@ def _shade_by_hand(canvas: Array, alpha: Array, t: float) -> None:
 
 
 def frame(stock: Stock, index: int, samples: int = 3) -> tuple[NDArray[np.uint8], list[Seen]]:
-    """Picture `index` as uint8 (HEIGHT, WIDTH, 3) with a half-open shutter, its ground truth at mid shutter."""
+    """Picture `index` as uint8 (HEIGHT, WIDTH, 3), shutter half open, and its ground truth at mid shutter."""
     t = index / FPS
-    times = [t + ((k + 0.5) / samples - 0.5) * 0.5 / FPS for k in range(samples)]
-    scenes = [_still(stock, when) for when in (times if _panning(t) else [t])]
-    canvas = scenes[0] if len(scenes) == 1 else np.mean(scenes, axis=0, dtype=np.float32)
-    groups = (
-        [group for when in times if (group := _hand_group(stock, when)) is not None]
-        if script.hand_poses(t)
-        else []
-    )
-    if groups:
-        group = np.sum(groups, axis=0, dtype=np.float32) / samples
+    items, ground = arrange(stock, t)
+    layers = spread(items)
+    split = sum(item.depth > HELD_DEPTH + 5 for item in items)
+    stills, groups = [_still(stock, t, ground, layers[:split])], [_merge(layers[split:])]
+    hand = split < len(items)
+    blurred = _panning(t) or _waving(t)
+    for when in (t + ((k + 0.5) / samples - 0.5) * 0.5 / FPS for k in range(samples) if 2 * k + 1 != samples):
+        if not blurred:
+            break
+        others, below = arrange(stock, when)
+        if _panning(t):
+            resting = spread([item for item in others if item.depth > HELD_DEPTH + 5])
+            stills.append(_still(stock, when, below, resting))
+        if hand:
+            groups.append(_merge(spread([item for item in others if item.depth <= HELD_DEPTH + 5])))
+    canvas = np.mean(stills, axis=0, dtype=np.float32)
+    if hand:
+        group = np.mean(groups, axis=0, dtype=np.float32)
         _shade_by_hand(canvas, group[..., 3], t)
         canvas *= 1 - group[..., 3:]
         canvas += group[..., :3]
-    items, _ = arrange(stock, t)
     exposed = np.clip(canvas, 0, None) * script.exposure(t) ** (1 / 2.2)
     exposed = np.where(exposed > 0.85, 0.85 + 0.15 * np.tanh((exposed - 0.85) / 0.15), exposed)
-    return np.round(np.clip(exposed, 0, 1) * 255).astype(np.uint8), truth(items, spread(items))
+    return np.round(np.clip(exposed, 0, 1) * 255).astype(np.uint8), truth(items, layers)

@@ -6,7 +6,7 @@ import colorsys
 import random
 from collections.abc import Callable
 
-from training.show import shapes
+from training.show import shapes, shoe
 from training.show.labels import Print
 from training.show.shapes import Part
 from training.show.sprites import Request, View
@@ -104,7 +104,7 @@ def _parts(rng: random.Random, kind: int) -> list[Part]:
         lambda: shapes.tin(p, f(0.7, 1.2), f(0.5, 0.9), f(0.6, 1.3), cap),
         lambda: shapes.flask(p, f(0.3, 0.42), f(1.3, 2.0), cap),
         lambda: shapes.bag(p, f(1.3, 2.0), f(0.5, 0.8), f(0.9, 1.5), cap),
-        lambda: shapes.shoe(p.base, p.accent, "#f2efe8", cap),
+        lambda: shoe.shoe(p.base, p.accent, "#f2efe8", cap),
     )
     return makers[kind % len(makers)]()
 

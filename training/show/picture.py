@@ -19,8 +19,9 @@ Array = NDArray[np.float32]
 class Sprite:
     """One view of a product or hand.
 
-    image: premultiplied RGBA; origin: pixel of the product's base centre (or the hand's grip); ppd: pixels
-    per decimetre; hull: float64 (n, 2), outline of what is opaque, pixels; area: sum of alpha, pixels.
+    image: premultiplied RGBA, called CMYK as Pillow would divide by alpha and multiply it again; origin:
+    pixel of the base centre (or of the grip of a hand); ppd: pixels per decimetre; hull: float64 (n, 2),
+    outline of what is opaque, pixels; area: sum of alpha, pixels.
     """
 
     image: Image.Image
@@ -63,7 +64,12 @@ def load(path: Path, elevation: float, denoise: bool = True) -> Sprite:
     raw = np.asarray(Image.open(path).convert("RGBA"), dtype=np.float32) / 255
     raw[..., :3] *= raw[..., 3:]
     if denoise:
-        raw = clean(raw)
+        kept = path.with_suffix(".npy")
+        if kept.exists() and kept.stat().st_mtime >= path.stat().st_mtime:
+            raw = np.load(kept).astype(np.float32) / 255
+        else:
+            raw = clean(raw)
+            np.save(kept, np.round(raw * 255).astype(np.uint8))
     size = raw.shape[0]
     ppd = size / (2 * meta["half"])
     origin = (
@@ -74,7 +80,7 @@ def load(path: Path, elevation: float, denoise: bool = True) -> Sprite:
     points = np.stack([xs, ys], axis=-1).astype(np.float64)
     corners = np.concatenate([points, points + [1, 0], points + [0, 1], points + 1])
     hull = corners[ConvexHull(corners).vertices]
-    image = Image.fromarray(np.round(raw * 255).astype(np.uint8), "RGBA")
+    image = Image.frombytes("CMYK", (size, size), np.round(raw * 255).astype(np.uint8).tobytes())
     return Sprite(image, origin, ppd, hull, float(raw[..., 3].sum()))
 
 
@@ -92,12 +98,23 @@ def outline(sprite: Sprite, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
-def warp(image: Image.Image, matrix: NDArray[np.float64], size: tuple[int, int]) -> Layer | None:
-    """The transformed sprite cut to a picture of `size`; None where nothing of it is inside."""
+def warp(
+    image: Image.Image,
+    matrix: NDArray[np.float64],
+    size: tuple[int, int],
+    bounds: NDArray[np.float64] | None = None,
+) -> Layer | None:
+    """The transformed sprite cut to a picture of `size`; None where nothing of it is inside.
+
+    bounds: x0 y0 x1 y1 in the picture outside of which the sprite is empty, where that is known.
+    """
     w, h = image.size
     corners = np.array([[0, 0], [w, 0], [0, h], [w, h]]) @ matrix[:, :2].T + matrix[:, 2]
-    x0, y0 = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
-    x1, y1 = np.minimum(np.ceil(corners.max(axis=0)).astype(int), size)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    if bounds is not None:
+        low, high = np.maximum(low, bounds[:2]), np.minimum(high, bounds[2:])
+    x0, y0 = np.maximum(np.floor(low).astype(int), 0)
+    x1, y1 = np.minimum(np.ceil(high).astype(int), size)
     if x1 <= x0 or y1 <= y0:
         return None
     inverse = np.linalg.inv(matrix[:, :2])

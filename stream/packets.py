@@ -63,8 +63,10 @@ def open_media(url: str, file: IO[bytes] | None = None) -> Any:
         else:
             container = av.open(url, options=options, timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S))
     except (av.FFmpegError, OSError, ValueError) as error:
+        # FFmpeg's own message repeats the address, with its secrets
+        why = getattr(error, "strerror", None) or type(error).__name__
         raise SourceError(
-            f"source {shown}: {error}; check the address and that the file or server is there",
+            f"source {shown}: {why}; check the address and that the file or server is there",
             code="source-open",
         ) from error
     if not container.streams.video:
@@ -81,17 +83,45 @@ def _without_secrets(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def passthrough_codec(stream: Any) -> str | None:
-    """Codec under which the stream's packets can go to WebRTC viewers as they are, or None.
+def passthrough_codec(container: Any) -> str | None:
+    """Codec under which the video's packets can go to WebRTC viewers as they are, or None.
 
-    H264 without B-frames and VP8 can; everything else must be transcoded.
+    Upright H264 without B-frames and VP8 can; everything else must be transcoded.
     """
+    stream = container.streams.video[0]
     name = _CODECS.get(stream.codec_context.name)
     if name == "H264" and stream.codec_context.has_b_frames:
         return None
     if name == "H264" and stream.codec_context.pix_fmt not in ("yuv420p", "yuvj420p"):
         return None
-    return name
+    return None if name is not None and _is_rotated(container) else name
+
+
+def require_passthrough(container: Any) -> str:
+    """Codec under which the video's packets can be published as they are.
+
+    Raises:
+        SourceError: they cannot, with the command that converts them.
+    """
+    codec = passthrough_codec(container)
+    if codec is None:
+        got = container.streams.video[0].codec_context.name
+        raise SourceError(
+            f"source {_without_secrets(container.name)!r}: got {got} (perhaps with B-frames, or turned), "
+            "expected H264 without B-frames or VP8; convert it: "
+            "ffmpeg -i IN -c:v libx264 -bf 0 -g 30 -c:a libopus OUT.mp4",
+            code="source-not-webrtc",
+        )
+    return codec
+
+
+def _is_rotated(container: Any) -> bool:
+    """Whether players turn the picture: phones store it so in MP4. Only a decoded frame tells."""
+    if "mp4" not in container.format.name or not container.name or "://" in container.name:
+        return False
+    with av.open(container.name) as again:
+        frame = next(again.decode(video=0), None)
+        return frame is not None and frame.rotation % 360 != 0
 
 
 class AnnexB:
@@ -125,14 +155,7 @@ def read_packets(url: str) -> Iterator[MediaPacket]:
     container = open_media(url)
     with container:
         video = container.streams.video[0]
-        codec = passthrough_codec(video)
-        if codec is None:
-            raise SourceError(
-                f"source {url!r}: got {video.codec_context.name} (perhaps with B-frames), expected "
-                "H264 without B-frames or VP8; convert it: "
-                "ffmpeg -i IN -c:v libx264 -bf 0 -g 30 -c:a libopus OUT.mkv",
-                code="source-not-webrtc",
-            )
+        codec = require_passthrough(container)
         annexb = AnnexB(video) if codec == "H264" else None
         wanted = [
             video,

@@ -19,7 +19,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from stream import hooks
 from stream.errors import SourceError
-from stream.packets import MediaPacket, open_media, passthrough_codec, read_packets
+from stream.packets import MediaPacket, open_media, read_packets, require_passthrough
 from stream.types import RTP_CLOCK_HZ
 
 _WRAP = 1 << 32
@@ -144,7 +144,7 @@ class Publisher:
 
     def _probe(self) -> tuple[str, bool]:
         with open_media(self._path) as container:
-            codec = passthrough_codec(container.streams.video[0]) or "H264"
+            codec = require_passthrough(container)
             audio = any(s.codec_context.name in ("opus", "libopus") for s in container.streams.audio[:1])
             return codec, audio
 

@@ -56,7 +56,8 @@ class VideoTranscoder:
         frame.pict_type = PictureType.I if self._force_key else PictureType.NONE
         self._force_key = False
         data = b"".join(bytes(packet) for packet in context.encode(frame))
-        frame.pts, frame.time_base = pts, base
+        if base is not None:
+            frame.pts, frame.time_base = pts, base
         self.encoded += 1
         return data
 

@@ -105,7 +105,7 @@ class Reader:
     def _play(self, container: Any) -> None:
         video = container.streams.video[0]
         audio = container.streams.audio[0] if container.streams.audio else None
-        codec = passthrough_codec(video)
+        codec = passthrough_codec(container)
         context = video.codec_context
         context.thread_type = "SLICE" if codec else "AUTO"
         if codec:

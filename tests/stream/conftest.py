@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vp8_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same in VP8."""
     return write_clip(tmp_path_factory.mktemp("clips") / "vp8.mkv", codec="libvpx", frames=45, audio=True)
+
+
+@pytest.fixture
+def unused_udp_port() -> int:
+    """A UDP port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

@@ -63,6 +63,7 @@ def write_clip(
         video.pix_fmt = "yuv420p"
         video.gop_size = gop
         video.bit_rate = 800_000
+        video.codec_context.thread_count = 1
         if not b_frames and codec == "libx264":
             video.codec_context.profile = "Baseline"
         sound = container.add_stream("libopus", rate=48_000, layout="stereo") if audio else None

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from stream.clock import MonotonicClock
+from stream.decoder import Decoded, DecoderThread
+from stream.packets import MediaPacket, read_packets
+from tests.stream.media import read_barcode
+from tests.stream.rig import until
+
+
+@dataclass
+class Rig:
+    thread: DecoderThread
+    pictures: list[Decoded] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+    keyframes_wanted: list[int] = field(default_factory=list)
+
+    def put(self, packet: MediaPacket, codec: str = "H264", data: bytes | None = None) -> None:
+        self.thread.put(codec, packet.data if data is None else data, packet.index, 0, packet.keyframe)
+
+    @property
+    def shown(self) -> list[int]:
+        return [p.rtp for p in self.pictures]
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    def count(reason: str, number: int) -> None:
+        made.dropped[reason] = made.dropped.get(reason, 0) + number
+
+    thread = DecoderThread(
+        MonotonicClock(),
+        lambda decoded: made.pictures.append(decoded),
+        count,
+        lambda: made.keyframes_wanted.append(1),
+        capacity=4,
+    )
+    made = Rig(thread)
+    yield made
+    thread.close()
+
+
+@pytest.fixture(scope="module")
+def packets(clip: Path) -> list[MediaPacket]:
+    return [p for p in read_packets(str(clip)) if p.kind == "video"]
+
+
+async def test_each_access_unit_becomes_its_picture(rig: Rig, packets: list[MediaPacket]) -> None:
+    for packet in packets:
+        rig.put(packet)
+        await until(lambda: len(rig.pictures) > packet.index)  # noqa: B023
+    assert rig.shown == list(range(45))
+    codes = [read_barcode(p.pixels.scaled(320, 180, "gray")) for p in rig.pictures]
+    assert codes == rig.shown
+    assert [p.keyframe for p in rig.pictures[14:17]] == [False, True, False]
+
+
+async def test_overfull_queue_is_dropped_until_the_next_keyframe(
+    rig: Rig, packets: list[MediaPacket]
+) -> None:
+    for packet in packets[:14]:  # at once: the thread cannot keep up with four places
+        rig.put(packet)
+    assert rig.keyframes_wanted == [1]
+    assert rig.dropped["decoder-full"] >= 5
+    for packet in packets[15:18]:
+        rig.put(packet)
+    await until(lambda: 17 in rig.shown)
+    assert rig.shown == sorted(rig.shown)
+    assert set(range(6, 15)).isdisjoint(rig.shown)
+    assert len(rig.pictures) + sum(rig.dropped.values()) == 17
+
+
+async def test_decoding_begins_at_a_keyframe(rig: Rig, packets: list[MediaPacket]) -> None:
+    rig.put(packets[3])
+    rig.put(packets[15])
+    await until(lambda: rig.shown == [15])
+    assert rig.dropped == {"undecodable": 1}
+
+
+async def test_garbage_is_dropped_counted_and_a_keyframe_asked_for(
+    rig: Rig, packets: list[MediaPacket]
+) -> None:
+    rig.put(packets[0])
+    await until(lambda: rig.shown == [0])
+    rig.put(packets[1], data=b"\x00\x00\x00\x01\x65" + b"\xff" * 40)
+    await until(lambda: rig.keyframes_wanted)
+    assert rig.dropped["undecodable"] >= 1
+    rig.put(packets[2])
+    rig.put(packets[15])
+    await until(lambda: rig.shown[-1] == 15)
+    assert 2 not in rig.shown
+
+
+async def test_codec_may_change(rig: Rig, packets: list[MediaPacket], vp8_clip: Path) -> None:
+    rig.put(packets[0])
+    vp8 = next(p for p in read_packets(str(vp8_clip)) if p.kind == "video")
+    rig.thread.put("VP8", vp8.data, 99, 0, True)
+    await until(lambda: rig.shown == [0, 99])
+
+
+async def test_nothing_is_delivered_after_close(rig: Rig, packets: list[MediaPacket]) -> None:
+    rig.put(packets[0])
+    rig.thread.close()
+    await asyncio.sleep(0.05)
+    assert rig.pictures == []

@@ -38,6 +38,7 @@ export class WhepPlayer extends EventTarget {
     this.#video = video;
     this.#url = url;
     this.#key = key;
+    video.addEventListener("loadeddata", () => this.#peer && this.#set("playing", "")); // the first picture is there
     window.addEventListener("pagehide", () => this.stop());
     window.addEventListener("pageshow", (event) => event.persisted && this.start());
     window.addEventListener("online", () => this.wake());

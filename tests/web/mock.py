@@ -71,9 +71,10 @@ class Track(VideoStreamTrack):
 class Server:
     """State and routes."""
 
-    def __init__(self, clip: Path | None, delay_ms: int, every: int) -> None:
-        self.show = Show(clip)
+    def __init__(self, show: Show, delay_ms: int, every: int, hold_ms: int) -> None:
+        self.show = show
         self.delay_ms = delay_ms
+        self.hold_ms = hold_ms
         self.every = every
         self.live = True
         self.seq = 0
@@ -141,7 +142,7 @@ class Server:
             "log": "mock",
             "seq": self.seq,
             "live": self.live,
-            "latency_ms": self.delay_ms + 60,
+            "latency_ms": self.hold_ms,
             "epochs": [[1, OFFSET]],
             "products": self.products,
             "pinned": sorted(self.pinned),
@@ -227,7 +228,7 @@ class Server:
         response = await self.respond(peer, request)
         if not self.live:
             self.live = True
-            await self.event({"k": "live", "epoch": 1, "offset": OFFSET, "latency_ms": self.delay_ms + 60})
+            await self.event({"k": "live", "epoch": 1, "offset": OFFSET, "latency_ms": self.hold_ms})
         return response
 
     async def respond(self, peer: RTCPeerConnection, request: web.Request) -> web.Response:
@@ -309,7 +310,7 @@ class Server:
                         "k": "live",
                         "epoch": 1,
                         "offset": OFFSET,
-                        "latency_ms": self.delay_ms + 60,
+                        "latency_ms": self.hold_ms,
                     }
                 )
             case "drop":
@@ -408,10 +409,10 @@ def _copy(frame: av.VideoFrame) -> av.VideoFrame:
     return copy
 
 
-async def serve(port: int, clip: Path | None, delay_ms: int, every: int) -> None:
+async def serve(port: int, server: Server) -> None:
     """Until cancelled; prints the address once it answers."""
     vars(aiortc.rtcrtpsender)["random32"] = known_origin
-    runner = web.AppRunner(Server(clip, delay_ms, every).app())
+    runner = web.AppRunner(server.app())
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
@@ -427,10 +428,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A stand-in for the server, to look at the pages.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--delay-ms", type=int, default=60)
+    parser.add_argument("--hold-ms", type=int, default=180, help="latency_ms told to viewers")
     parser.add_argument("--every", type=int, default=2, help="measured boxes for every n-th frame")
     parser.add_argument("--drawn", action="store_true", help="two moving cards instead of the clip")
+    parser.add_argument("--speed", type=int, default=12, help="of the cards, pixels of 1280 a frame")
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.port, None if arguments.drawn else CLIP, arguments.delay_ms, arguments.every))
+    show = Show(None if arguments.drawn else CLIP, arguments.speed)
+    server = Server(show, arguments.delay_ms, arguments.every, arguments.hold_ms)
+    asyncio.run(serve(arguments.port, server))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ Json = dict[str, Any]
 class Show:
     """Frames and true boxes by frame number; loops."""
 
-    def __init__(self, clip: Path | None) -> None:
+    def __init__(self, clip: Path | None, speed: int = 12) -> None:
+        self.speed = speed
         self.clip = clip if clip and clip.exists() else None
         self.truth: dict[str, list[Json]] = {}
         self.length = 300
@@ -29,16 +30,16 @@ class Show:
     def spots(self, number: int) -> list[Spot]:
         """The true boxes of a frame as wire spots."""
         if not self.clip:
-            x, y = self.place(number)
+            x, y = self.place(number, self.speed)
             return [self._spot(1, x, y, 160, 120), self._spot(2, 1280 - x - 200, 420, 200, 200)]
         found = self.truth.get(str(number % self.length), [])
         return [self._spot(1 if o["id"] == "mug" else 2, *o["bbox"]) for o in found]
 
     @staticmethod
-    def place(number: int) -> tuple[float, float]:
-        """Top left of the first card, 1280 x 720 pixels: to and fro, 12 pixels a frame."""
-        step = number % 160
-        return 80 + 12 * min(step, 160 - step), 200 + 60 * math.cos(number / 25)
+    def place(number: int, speed: int) -> tuple[float, float]:
+        """Top left of the first card, 1280 x 720 pixels: to and fro, ``speed`` pixels a frame."""
+        way = number * speed % 1920
+        return 80 + min(way, 1920 - way), 200 + 60 * math.cos(number / 25)
 
     @staticmethod
     def _spot(pid: int, x: float, y: float, w: float, h: float) -> Spot:

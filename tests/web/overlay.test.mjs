@@ -1,0 +1,349 @@
+// The overlay element's core: history, drawing rule, epochs, log, retries. Run by `node --test`.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import {
+  Announcer, backoffMs, canvasSize, closePlan, frameKey, Impressions, OverlayModel, PaintStats, parseCard, parseSample, parseSpot,
+  pictureRect, placeLabels, quantile, safeUrl, SampleHistory, ticksBetween,
+} from "../../overlay/web/vitrine-overlay.js";
+
+const MS = 90;
+const U32 = 2 ** 32;
+const spot = (id, x0, pid = id) => [id, pid, 0, 0, x0, 1000, x0 + 1000, 2000];
+const sample = (rtp, x0, { measured = 1, epoch = 1, ids = [1] } = {}) =>
+  parseSample([epoch, rtp >>> 0, measured, ids.map((id) => spot(id, x0))]);
+const left = (drawing, id = 1) => Math.round(drawing.spots.find((s) => s.id === id).x0 * 10_000);
+
+function historyOf(...samples) {
+  const history = new SampleHistory();
+  for (const one of samples) history.add(one);
+  return history;
+}
+
+describe("timestamps", () => {
+  test("differences are signed and right across a wrap", () => {
+    assert.equal(ticksBetween(5, U32 - 5), 10);
+    assert.equal(ticksBetween(U32 - 5, 5), -10);
+  });
+
+  test("a frame's key takes the offset off modulo 2^32", () => {
+    assert.equal(frameKey(100, 300), U32 - 200);
+    assert.equal(frameKey(100, 0), 100);
+  });
+});
+
+describe("drawing rule", () => {
+  test("a measured sample of the very frame is drawn as it is", () => {
+    const drawing = historyOf(sample(0, 1000), sample(3000, 2000), sample(6000, 9000)).draw(1, 3000);
+    assert.equal(drawing.kind, "exact");
+    assert.equal(left(drawing), 2000);
+  });
+
+  test("between two measured samples the box is interpolated by id", () => {
+    const drawing = historyOf(sample(0, 1000, { ids: [1, 2] }), sample(9000, 4000, { ids: [1, 3] })).draw(1, 3000);
+    assert.equal(drawing.kind, "interpolated");
+    assert.deepEqual(drawing.spots.map((s) => s.id), [1]);
+    assert.equal(left(drawing), 2000);
+  });
+
+  test("interpolation goes across the wrap of the clock", () => {
+    const drawing = historyOf(sample(U32 - 3000, 1000), sample(3000, 3000)).draw(1, 0);
+    assert.equal(drawing.kind, "interpolated");
+    assert.equal(left(drawing), 2000);
+  });
+
+  test("measured samples 600 ms apart are interpolated, farther ones are not", () => {
+    assert.equal(historyOf(sample(0, 0), sample(600 * MS, 6000)).draw(1, 300 * MS).kind, "interpolated");
+    assert.equal(historyOf(sample(0, 0), sample(601 * MS, 6000)).draw(1, 300 * MS).kind, "extrapolated");
+    assert.equal(historyOf(sample(0, 0), sample(1000 * MS, 6000)).draw(1, 500 * MS).kind, "none");
+  });
+
+  test("measured neighbours win over a prediction of the very frame", () => {
+    const drawing = historyOf(sample(0, 0), sample(3000, 9000, { measured: 0 }), sample(6000, 2000)).draw(1, 3000);
+    assert.equal(drawing.kind, "interpolated");
+    assert.equal(left(drawing), 1000);
+  });
+
+  test("after the newest measurement the prediction of that frame is drawn", () => {
+    const drawing = historyOf(sample(0, 0), sample(3000, 1500, { measured: 0 })).draw(1, 3000);
+    assert.equal(drawing.kind, "predicted");
+    assert.equal(left(drawing), 1500);
+  });
+
+  test("without one the last two samples are carried on for 400 ms, then nothing is shown", () => {
+    const history = historyOf(sample(0, 1000), sample(3000, 1300));
+    assert.equal(history.draw(1, 6000).kind, "extrapolated");
+    assert.equal(left(history.draw(1, 6000)), 1600);
+    assert.equal(history.draw(1, 3000 + 400 * MS).kind, "extrapolated");
+    assert.deepEqual(history.draw(1, 3001 + 400 * MS).spots, []);
+    assert.equal(history.draw(1, 3001 + 400 * MS).kind, "none");
+  });
+
+  test("a single sample is held, and a hotspot that left the picture is gone", () => {
+    assert.equal(left(historyOf(sample(0, 4000)).draw(1, 3000)), 4000);
+    const leaving = historyOf(sample(0, 5000), sample(9000, 9000)).draw(1, 18_000);
+    assert.equal(leaving.kind, "extrapolated");
+    assert.deepEqual(leaving.spots, []);
+  });
+
+  test("an empty measured sample clears the picture", () => {
+    const drawing = historyOf(sample(0, 0), parseSample([1, 3000, 1, []])).draw(1, 3000);
+    assert.equal(drawing.kind, "exact");
+    assert.deepEqual(drawing.spots, []);
+  });
+
+  test("frames before the first sample show nothing", () => {
+    assert.equal(historyOf(sample(9000, 0)).draw(1, 6000).kind, "none");
+  });
+
+  test("age is the media time since the newest measurement, never negative, unknown without one", () => {
+    const history = historyOf(sample(0, 0), sample(3000, 0, { measured: 0 }), sample(9000, 0));
+    assert.equal(history.draw(1, 6000).ageTicks, 0);
+    assert.equal(history.draw(1, 12_000).ageTicks, 3000);
+    assert.equal(historyOf(sample(0, 0, { measured: 0 })).draw(1, 0).ageTicks, null);
+  });
+});
+
+describe("history", () => {
+  test("samples are put in order however they arrive", () => {
+    const history = historyOf(sample(6000, 2000), sample(0, 0));
+    assert.equal(left(history.draw(1, 3000)), 1000);
+  });
+
+  test("a prediction never replaces a measurement, a measurement replaces a prediction", () => {
+    const history = historyOf(sample(0, 100), sample(0, 900, { measured: 0 }));
+    assert.equal(left(history.draw(1, 0)), 100);
+    const other = historyOf(sample(0, 900, { measured: 0 }), sample(0, 100));
+    assert.equal(other.draw(1, 0).kind, "exact");
+    assert.equal(other.size, 1);
+  });
+
+  test("it stays bounded in samples, seconds and epochs", () => {
+    const history = new SampleHistory();
+    for (let i = 0; i < 5000; i++) history.add(sample(i * 3000, 0));
+    assert.ok(history.size <= 241, `${history.size} samples`);
+    for (let i = 0; i < 5000; i++) history.add(sample(i, 0, { epoch: 2 }));
+    assert.ok(history.size <= 241 + 512, `${history.size} samples`);
+    for (let epoch = 3; epoch < 100; epoch++) history.add(sample(0, 0, { epoch }));
+    assert.equal(history.size, 4);
+  });
+
+  test("a clock that jumps by minutes starts over instead of hiding everything", () => {
+    const history = historyOf(sample(0, 0), sample(3000 * 1000 * MS, 500));
+    assert.equal(history.size, 1);
+    assert.equal(left(history.draw(1, (3000 * 1000 * MS) >>> 0)), 500);
+  });
+});
+
+describe("wire values", () => {
+  test("a spot has eight numbers and a box", () => {
+    assert.deepEqual(parseSpot([7, 1, 1, 1, 1200, 3000, 2600, 7100]),
+      { id: 7, pid: 1, state: "similar", pinned: true, x0: 0.12, y0: 0.3, x1: 0.26, y1: 0.71 });
+    for (const bad of [null, {}, [], [1, 2, 3], [1, 1, 0, 0, 5, 5, 5, 9], [-1, 1, 0, 0, 0, 0, 9, 9], [1, 70_000, 0, 0, 0, 0, 9, 9],
+      [1, 1, 0, 0, "0", 0, 9, 9], [1, 1, 0, 0, 0, NaN, 9, 9]]) assert.equal(parseSpot(bad), null);
+    assert.equal(parseSpot([1, 1, 9, 0, -50, 0, 20_000, 9]).state, "unsure");
+    assert.equal(parseSpot([1, 1, 9, 0, -50, 0, 20_000, 9]).x1, 1);
+  });
+
+  test("a sample keeps its good spots", () => {
+    assert.deepEqual([...parseSample([1, 2, 1, [null, spot(4, 0), "x"]]).spots.keys()], [4]);
+    for (const bad of [null, [], [1, 2], [1, -2, 1, []], [1, 2, 1, {}], ["1", 2, 1, []]]) assert.equal(parseSample(bad), null);
+  });
+
+  test("a card has bounded text and nothing else", () => {
+    const card = parseCard({ pid: 3, id: "a", title: "x".repeat(999), price: 12, onclick: "evil", third_party: "yes" });
+    assert.equal(card.title.length, 150);
+    assert.equal(card.price, "");
+    assert.equal(card.third_party, false);
+    assert.equal(card.availability, "in_stock");
+    assert.ok(!("onclick" in card));
+    for (const bad of [null, 1, [], { pid: 0, title: "x" }, { pid: "1", title: "x" }, { pid: 1 }]) assert.equal(parseCard(bad), null);
+  });
+
+  test("only http and https addresses pass", () => {
+    assert.equal(safeUrl("/images/a/0", "https://shop.example/x"), "https://shop.example/images/a/0");
+    for (const bad of ["javascript:alert(1)", "data:text/html,x", " java\nscript:alert(1)", "vbscript:x", "", null, 5, "http://"]) {
+      assert.equal(safeUrl(bad, "https://shop.example/"), "", String(bad));
+    }
+  });
+});
+
+const SNAP = {
+  t: "snap", v: 1, stream: "demo", log: "k3J9", seq: 41, live: true, latency_ms: 120, epochs: [[1, 1000]],
+  products: [{ pid: 1, id: "mug", title: "Mug", price: "12.00 EUR", link: "", image: "", seller: "" }], pinned: [1], hidden: [],
+  pos: { t: "pos", s: [[1, 9000, 1, [spot(7, 1000, 1)]]] }, recovered: false,
+};
+
+function modelOf(overrides = {}) {
+  const model = new OverlayModel();
+  model.apply({ ...SNAP, ...overrides });
+  return model;
+}
+
+describe("model", () => {
+  test("a snapshot holds everything needed to draw", () => {
+    const model = modelOf();
+    assert.deepEqual(model.locate(10_000), { epoch: 1, key: 9000 });
+    assert.equal(model.history.draw(1, 9000).kind, "exact");
+    assert.equal(model.latencyMs, 120);
+    assert.deepEqual(model.hello, { t: "hello", v: 1, resume: { log: "k3J9", seq: 41 } });
+    assert.deepEqual(new OverlayModel().hello, { t: "hello", v: 1 });
+  });
+
+  test("events apply in order, old ones are dropped, a gap asks for a new connection", () => {
+    const model = modelOf();
+    assert.equal(model.apply({ t: "evt", seq: 42, ev: { k: "hide", pid: 1, on: true } }).gap, false);
+    assert.ok(model.hidden.has(1));
+    model.apply({ t: "evt", seq: 42, ev: { k: "hide", pid: 1, on: false } });
+    assert.ok(model.hidden.has(1));
+    assert.equal(model.apply({ t: "evt", seq: 44, ev: { k: "hide", pid: 1, on: false } }).gap, true);
+    assert.equal(model.seq, 42);
+  });
+
+  test("after a recovered snapshot the missed events are replayed, whichever seq it names", () => {
+    for (const seq of [41, 43]) {
+      const model = modelOf();
+      model.apply({ ...SNAP, seq, recovered: true });
+      assert.equal(model.seq, 41);
+      model.apply({ t: "evt", seq: 42, ev: { k: "pin", pid: 1, on: false } });
+      assert.equal(model.apply({ t: "evt", seq: 43, ev: { k: "pin", pid: 1, on: true } }).gap, false);
+      assert.ok(model.pinned.has(1));
+    }
+  });
+
+  test("another log starts over", () => {
+    const model = modelOf();
+    model.apply({ ...SNAP, log: "other", seq: 3, pos: null });
+    assert.equal(model.seq, 3);
+    assert.equal(model.history.size, 0);
+  });
+
+  test("a new publisher brings its own epoch; frames of the old one keep their boxes", () => {
+    const model = modelOf();
+    model.apply({ t: "evt", seq: 42, ev: { k: "live", epoch: 2, offset: 500_000_000, latency_ms: 80 } });
+    assert.equal(model.latencyMs, 80);
+    assert.deepEqual(model.locate(10_000), { epoch: 1, key: 9000 });
+    model.apply({ t: "pos", s: [[2, 77, 1, [spot(7, 0, 1)]]] });
+    assert.deepEqual(model.locate(500_000_077), { epoch: 2, key: 77 });
+    assert.deepEqual(model.locate(123_456_789), { epoch: 2, key: frameKey(123_456_789, 500_000_000) });
+  });
+
+  test("the end of a publisher hides hotspots and keeps products", () => {
+    const model = modelOf();
+    const spots = model.history.draw(1, 9000).spots;
+    assert.equal(model.select(spots, "all").length, 1);
+    model.apply({ t: "evt", seq: 42, ev: { k: "ended", reason: "left" } });
+    assert.deepEqual(model.select(spots, "all"), []);
+    assert.equal(model.products.size, 1);
+    assert.equal(model.reason, "left");
+  });
+
+  test("availability and price change one card", () => {
+    const model = modelOf();
+    model.apply({ t: "evt", seq: 42, ev: { k: "availability", pid: 1, availability: "out_of_stock" } });
+    assert.equal(model.products.get(1).availability, "out_of_stock");
+    assert.equal(model.products.get(1).price, "12.00 EUR");
+  });
+
+  test("hidden, unknown and unsure ones are not shown; pinned come first; density limits", () => {
+    const model = modelOf({ pinned: [5], hidden: [2] });
+    const make = (id, pid, state = "exact") => ({ id, pid, state, pinned: false, x0: 0, y0: 0, x1: 0.1 * id, y1: 0.1 });
+    const spots = [make(1, 1), make(2, 2), make(3, 0), make(4, 4, "unsure"), make(5, 5), make(6, 6, "similar"), make(7, 7)];
+    assert.deepEqual(model.select(spots, "all").map((s) => s.id), [5, 7, 1, 6]);
+    assert.deepEqual(model.select(spots, "few").map((s) => s.id), [5, 7, 1]);
+    assert.deepEqual(model.select(spots, "pinned").map((s) => s.id), [5]);
+    assert.deepEqual(model.select(spots, "off"), []);
+  });
+
+  test("nothing a server says makes it throw", () => {
+    const model = modelOf();
+    const nonsense = [null, 1, "x", [], {}, { t: "snap" }, { t: "snap", log: 1, seq: "1" }, { t: "pos" }, { t: "pos", s: [null, 5, [1, 2]] },
+      { t: "evt" }, { t: "evt", seq: 42, ev: null }, { t: "evt", seq: 42, ev: { k: "what" } }, { t: "evt", seq: 43, ev: { k: "products" } },
+      { t: "evt", seq: 44, ev: { k: "pin", pid: {} } }, { t: "evt", seq: 45, ev: { k: "live", epoch: -1 } }, { t: "card" }, { t: "err" },
+      { t: "evt", seq: 46, ev: { k: "products", products: [null, {}, { pid: 1, title: "ok" }] } }];
+    for (const message of nonsense) model.apply(message);
+    assert.ok(model.ignored >= 12, `${model.ignored} ignored`);
+    assert.equal(model.products.size, 1);
+  });
+});
+
+describe("retries", () => {
+  test("full jitter between half a second and a cap that doubles to eight seconds", () => {
+    assert.deepEqual([0, 1, 2, 3, 9].map((n) => backoffMs(n, 1)), [1000, 2000, 4000, 8000, 8000]);
+    for (let n = 0; n < 12; n++) assert.equal(backoffMs(n, 0), 500);
+  });
+
+  test("close codes decide: stop, wait as asked, or back off", () => {
+    for (const code of [4400, 4401]) {
+      assert.equal(closePlan(code, 0, 0.5).delayMs, null);
+      assert.equal(closePlan(code, 0, 0.5).state, "refused");
+    }
+    assert.equal(closePlan(4404, 0, 0).state, "missing");
+    assert.ok(closePlan(4404, 0, 0).delayMs >= 5000);
+    assert.ok(closePlan(4429, 0, 0).delayMs >= 5000);
+    assert.equal(closePlan(1001, 0, 0).delayMs, 1000);
+    assert.equal(closePlan(1001, 0, 1).delayMs, 10_000);
+    for (const code of [1000, 1006, 1011, 3008, 4408]) assert.equal(closePlan(code, 2, 1).delayMs, 4000);
+  });
+});
+
+describe("figures", () => {
+  test("quantiles by nearest rank", () => {
+    assert.equal(quantile([], 0.5), 0);
+    assert.equal(quantile([4, 1, 3, 2], 0.5), 2);
+    assert.equal(quantile([4, 1, 3, 2], 0.95), 4);
+  });
+
+  test("a report says how many frames had a box of their own, and empties the counters", () => {
+    const stats = new PaintStats();
+    for (const kind of ["exact", "interpolated", "predicted", "none"]) stats.add(kind, 900);
+    assert.deepEqual(stats.take(2000), { t: "report", frames: 4, with_box: 2, age_ms: [10, 10], fps: 2 });
+    assert.deepEqual(stats.take(0), { t: "report", frames: 0, with_box: 0, age_ms: [0, 0], fps: 0 });
+    assert.equal(stats.total.frames, 4);
+  });
+
+  test("products are announced together, at most every five seconds, and not again while they stay", () => {
+    const announcer = new Announcer();
+    assert.equal(announcer.update(0, new Map([[1, "Mug"], [2, "Kettle"]])), "In the picture: Mug, Kettle");
+    assert.equal(announcer.update(1000, new Map([[1, "Mug"], [3, "Tray"]])), "");
+    assert.equal(announcer.update(5000, new Map([[1, "Mug"]])), "In the picture: Tray");
+    assert.equal(announcer.update(20_000, new Map([[1, "Mug"], [2, "Kettle"]])), "");
+    assert.equal(announcer.update(90_000, new Map([[2, "Kettle"]])), "In the picture: Kettle");
+  });
+
+  test("an impression is one second on end, counted once", () => {
+    const impressions = new Impressions();
+    assert.deepEqual(impressions.update(0, [1]), []);
+    assert.deepEqual(impressions.update(900, []), []);
+    assert.deepEqual(impressions.update(1000, [1]), []);
+    assert.deepEqual(impressions.update(2000, [1]), [1]);
+    assert.deepEqual(impressions.update(3000, [1]), []);
+  });
+});
+
+describe("geometry", () => {
+  test("the picture's place follows object-fit", () => {
+    assert.deepEqual(pictureRect("contain", 400, 400, 1600, 900), { x: 0, y: 87.5, width: 400, height: 225 });
+    assert.deepEqual(pictureRect("fill", 400, 400, 1600, 900), { x: 0, y: 0, width: 400, height: 400 });
+    assert.equal(pictureRect("cover", 400, 400, 1600, 800).width, 800);
+    assert.equal(pictureRect("scale-down", 400, 400, 100, 100).width, 100);
+    assert.equal(pictureRect("contain", 400, 400, 0, 0).height, 400);
+  });
+
+  test("the canvas has the displayed pixels, but no more than the video or 1280 x 720", () => {
+    assert.deepEqual(canvasSize({ width: 400 }, 1280, 720, 2), { width: 800, height: 450 });
+    assert.deepEqual(canvasSize({ width: 1920 }, 640, 360, 2), { width: 640, height: 360 });
+    assert.deepEqual(canvasSize({ width: 1920 }, 3840, 2160, 3), { width: 1280, height: 720 });
+  });
+
+  test("labels neither cover each other nor leave the picture; the most important is placed first", () => {
+    const item = (id, x, y) => ({ id, x, y, width: 100, height: 24, side: "below" });
+    assert.equal(placeLabels([item(1, 200, 100)], 400, 200).get(1), "below");
+    assert.equal(placeLabels([item(1, 200, 190)], 400, 200).get(1), "above");
+    const two = placeLabels([item(1, 200, 100), item(2, 210, 104)], 400, 200);
+    assert.equal(two.get(1), "below");
+    assert.notEqual(two.get(2), "below");
+    assert.equal(placeLabels([{ ...item(1, 20, 20), width: 300 }], 100, 60).get(1), "none");
+  });
+});

@@ -21,7 +21,8 @@ class MatcherSettings:
         exact: pooled similarity for "this product".
         similar: pooled similarity for "something like it".
         margin: lead over the next product that "exact" needs.
-        keep: hysteresis: how far a claim may fall below its threshold and stay.
+        keep: hysteresis: how far a claim may fall below its threshold and stay, as a share of the distance
+            between `exact` and `similar`, which is the scale of an embedder's cosines.
         min_views: embeddings before "exact".
         memory: views over which similarities are averaged.
         first_gap_ms: between the first embeddings of a track; grows by `gap_growth` each time...
@@ -35,7 +36,7 @@ class MatcherSettings:
     exact: float = 0.6
     similar: float = 0.45
     margin: float = 0.05
-    keep: float = 0.05
+    keep: float = 0.33
     min_views: int = 2
     memory: int = 10
     first_gap_ms: float = 120.0
@@ -65,6 +66,7 @@ class Matcher:
         self.settings = settings
         self._cases: dict[int, _Case] = {}
         self._allowed: frozenset[str] | None = None
+        self._keep = settings.keep * max(0.0, settings.exact - settings.similar)
 
     def restrict(self, products: Collection[str] | None) -> None:
         """Only these products can be claimed (the show's list); None: all of the index."""
@@ -112,7 +114,7 @@ class Matcher:
         near = {p: s for p, s in candidates if self._allowed is None or p in self._allowed}
         case.views += 1
         share = 1.0 / min(case.views, self.settings.memory)
-        floor = min(near.values(), default=0.0) - 0.02  # below the worst candidate: that much is known
+        floor = min(near.values(), default=0.0)  # at most as near as the worst candidate: that much is known
         for product in case.scores.keys() | near.keys():
             seen = near.get(product, floor)
             before = case.scores.get(product)
@@ -168,16 +170,16 @@ class Matcher:
             return
         if case.claim and case.claim != best and case.state is not MatchState.UNSURE:
             score, margin = self._standing(case, case.claim)
-            if score >= s.similar - s.keep and margin >= -s.margin:
+            if score >= s.similar - self._keep and margin >= -s.margin:
                 best = case.claim  # a challenger must lead by the margin before the label changes
         score, margin = self._standing(case, best)
         same = best == case.claim
-        slack = s.keep if same and case.state is MatchState.EXACT else 0.0
-        enough = case.views >= s.min_views or score >= s.exact + 2 * s.keep
-        if enough and score >= s.exact - slack and margin >= s.margin - slack:
+        slack = self._keep if same and case.state is MatchState.EXACT else 0.0
+        enough = case.views >= s.min_views or score >= s.exact + 2 * self._keep
+        if enough and score >= s.exact - slack and margin >= s.margin * (0.5 if slack else 1.0):
             case.state = MatchState.EXACT
         else:
-            slack = s.keep if same and case.state is not MatchState.UNSURE else 0.0
+            slack = self._keep if same and case.state is not MatchState.UNSURE else 0.0
             likely = case.views >= s.min_views and score >= s.similar - slack
             case.state = MatchState.SIMILAR if likely else MatchState.UNSURE
         case.claim = "" if case.state is MatchState.UNSURE else best

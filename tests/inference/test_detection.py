@@ -86,8 +86,8 @@ def test_padding_changes_nothing_but_the_time() -> None:
 
 def test_scores_are_scaled_by_the_models_working_point(tmp_path: Path) -> None:
     loaded = load(tmp_path, yolox_model([]))
-    assert loaded.working_point == 0.3
-    for text, point in (("0.45", 0.45), ("7", 0.3), ('"high"', 0.3)):
+    assert loaded.working_point == 0.4
+    for text, point in (("0.45", 0.45), ("7", 0.4), ('"high"', 0.4)):
         info = replace(loaded.info, metadata={"vitrine.working_point": text})
         assert replace(loaded, info=info).working_point == point
 

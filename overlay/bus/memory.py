@@ -115,6 +115,10 @@ class MemoryBus:
         held.subscribers.append(subscription)
         return subscription
 
+    def subscribers(self, stream: StreamId) -> int:
+        """Who follows a stream now."""
+        return len(self._of(stream).subscribers)
+
     async def forget(self, stream: StreamId) -> None:
         """See `Bus`."""
         held = self._of(stream)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -54,6 +53,13 @@ class Stage:
         await self.publisher.publish(self.author.set_products(card(pid) for pid in range(1, products + 1)))
         await self.publisher.publish(self.author.live(1, 0, 120))
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Let the loop run until `condition` holds, three seconds at most."""
+        deadline_s = asyncio.get_running_loop().time() + 3
+        while not condition():
+            assert asyncio.get_running_loop().time() < deadline_s, "the condition never came true"
+            await asyncio.sleep(0.005)  # noqa: ASYNC110 - what is waited for has no event
+
     def _admit(self, path: str, headers: Mapping[str, str]) -> Admission | tuple[int, str]:
         self.asked.append((path, headers))
         if self.refusal is not None:
@@ -69,15 +75,10 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def viewer(
-        self, hello: dict[str, Any] | None = None, path: str = "/ws/demo", receive_buffer: int | None = None
+        self, hello: dict[str, Any] | None = None, path: str = "/ws/demo"
     ) -> AsyncIterator[Viewer]:
-        sock = socket.socket()
-        if receive_buffer is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
-        async with connect(f"ws://127.0.0.1:{self.port}{path}", sock=sock, ping_interval=None) as socket_:
-            client = Viewer(socket_)
+        async with connect(f"ws://127.0.0.1:{self.port}{path}", ping_interval=None) as wire:
+            client = Viewer(wire)
             if hello is not None:
                 await client.send(hello)
             yield client

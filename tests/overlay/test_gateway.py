@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from inference.types import Box
+from overlay.bus.memory import MemoryBus
+from overlay.edge import GatewaySettings
+from overlay.errors import CommerceError
+from overlay.publisher import StreamPublisher
+from overlay.session import SessionLimits
+from overlay.state import OverlayAuthor
 from stream.types import MediaTime, StreamId
 from tests.overlay.builders import STREAM, frame, hotspot
 from tests.overlay.stage import HELLO, staged
@@ -64,3 +74,337 @@ async def test_sent_hook_names_each_frame_once_for_all_viewers() -> None:
             await asyncio.gather(first.until("pos"), second.until("pos"))
             assert told[0] == (STREAM, MediaTime(1, 900))
             assert len(set(told)) == len(told)
+
+
+# ---- who gets in -------------------------------------------------------------------------------------------
+
+
+async def test_admit_sees_path_with_query_and_lower_case_headers() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO, "/ws/demo?token=abc") as viewer:
+            await viewer.until("snap")
+        path, headers = stage.asked[0]
+        assert path == "/ws/demo?token=abc" and headers["upgrade"] == "websocket"
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 4401), (403, 4401), (404, 4404)])
+async def test_refusals_that_a_browser_must_understand_are_close_codes(status: int, code: int) -> None:
+    async with staged() as stage:
+        stage.refusal = (status, "no")
+        async with stage.viewer() as viewer:
+            assert await viewer.close_code() == code
+        assert stage.gateway.statistics().closed == {code: 1}
+
+
+async def test_other_refusals_answer_over_http() -> None:
+    async with staged() as stage:
+        stage.refusal = (429, "too many viewers")
+        with pytest.raises(InvalidStatus) as caught:
+            async with stage.viewer():
+                pass
+        assert caught.value.response.status_code == 429
+
+
+async def test_request_that_is_no_upgrade_is_refused_in_words() -> None:
+    async with staged() as stage:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+        writer.write(b"GET /ws/demo HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"426 Upgrade Required" in await asyncio.wait_for(reader.read(65536), 3)
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "noise", [b"\x16\x03\x01\x02\x00garbage\r\n\r\n", b"\x00" * 5000, b"GET " + b"a" * 20_000 + b"\r\n\r\n"]
+)
+async def test_bytes_that_are_no_request_end_the_connection(noise: bytes) -> None:
+    async with staged() as stage:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+        writer.write(noise)
+        writer.write_eof()
+        async with asyncio.timeout(4):
+            while await reader.read(65536):
+                pass
+        writer.close()
+        assert stage.gateway.statistics().connections == 0
+
+
+async def test_stream_that_never_begins_is_closed_with_4404() -> None:
+    async with staged(GatewaySettings(sync_ms=10)) as stage:
+        async with stage.viewer(HELLO) as viewer:
+            assert await viewer.close_code() == 4404
+
+
+async def test_viewer_who_says_nothing_is_closed_with_4408() -> None:
+    async with staged(GatewaySettings(session=SessionLimits(hello_ms=10))) as stage:
+        await stage.start_show()
+        async with stage.viewer() as viewer:
+            assert await viewer.close_code() == 4408
+
+
+# ---- what comes in -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "message", ["{", "null", '{"t":"launch"}', '{"t":"hello","v":"1"}', '{"t":"hello","v":7}']
+)
+async def test_viewer_who_cannot_say_hello_is_told_why_and_closed(message: str) -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer() as viewer:
+            await viewer.wire.send(message)
+            assert (await viewer.receive())["t"] == "err"
+            assert await viewer.close_code() == 4400
+
+
+async def test_bad_messages_are_answered_and_the_connection_stays() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            await viewer.wire.send('{"t":"tap","id":"a","x":7,"y":0,"epoch":1,"rtp":1}')
+            told = await viewer.until("err")
+            assert told["code"] == "message-invalid" and "$.x" in told["message"]
+            await viewer.wire.send(b"\x00\x01")
+            assert (await viewer.until("err"))["code"] == "message-binary"
+            await viewer.wire.send(
+                iter(['{"t":"tap","id":"in-three",', '"pid":1,"x":0,"y":0,', '"epoch":1,"rtp":1}'])
+            )
+            assert (await viewer.until("card"))["hit"]
+
+
+async def test_message_over_a_kilobyte_closes_with_1009() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            await viewer.wire.send('{"t":"seen","pids":[' + " " * 1100 + "]}")
+            assert await viewer.close_code() == 1009
+
+
+async def test_broken_frames_close_with_1002() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            viewer.wire.transport.write(b"\xff\xff\xff\xff\xff")
+            assert await viewer.close_code() == 1002
+        async with stage.viewer(HELLO) as other:
+            assert (await other.receive())["t"] == "snap"
+
+
+async def test_flood_is_closed_with_4429_and_others_do_not_notice() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO) as viewer, stage.viewer(HELLO) as flood:
+            await viewer.until("snap")
+            for _ in range(100):
+                with contextlib.suppress(ConnectionClosed):
+                    await flood.send({"t": "seen", "pids": [1]})
+            assert await flood.close_code() == 4429
+            await stage.publisher.publish(stage.author.pin(1, True))
+            assert (await viewer.until("evt"))["seq"] == 3
+
+
+async def test_reports_and_impressions_reach_their_hooks() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            await viewer.send({"t": "report", "frames": 10, "with_box": 9, "age_ms": [1, 2], "fps": 28})
+            await viewer.send({"t": "seen", "pids": [2, 2, 99, 1]})
+            await viewer.send({"t": "seen", "pids": [99]})
+            await viewer.send({"t": "tap", "id": "x", "pid": 1, "x": 0, "y": 0, "epoch": 1, "rtp": 0})
+            await viewer.until("card")
+        assert [report.frames for report in stage.reports] == [10]
+        assert stage.seen == [("product-2", "product-1")]
+
+
+# ---- taps --------------------------------------------------------------------------------------------------
+
+LIST_TAP = {"t": "tap", "id": "0123456789abcdef", "pid": 1, "x": 0, "y": 0, "epoch": 1, "rtp": 0}
+
+
+async def test_repeated_tap_is_answered_the_same_and_asked_once_also_after_reconnecting() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        stage.shop_takes_s = 0.05
+        answers = []
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            await viewer.send(LIST_TAP)
+            await viewer.send(LIST_TAP)
+            answers.append(await viewer.until("card"))
+            await viewer.send(LIST_TAP)
+            answers.append(await viewer.until("card"))
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            await viewer.send(LIST_TAP)
+            answers.append(await viewer.until("card"))
+        assert len(stage.outcomes) == 1
+        assert answers[0] == answers[1] == answers[2]
+
+
+@pytest.mark.parametrize("error", [CommerceError("the shop refused"), RuntimeError("a bug"), None])
+async def test_shop_that_fails_or_is_late_leaves_the_show_s_own_card(error: Exception | None) -> None:
+    async with staged(GatewaySettings(tap_deadline_ms=50)) as stage:
+        await stage.start_show()
+        stage.shop_error = error
+        stage.shop_takes_s = 0 if error else 30
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            await viewer.send(LIST_TAP)
+            answer = await viewer.until("card")
+            assert answer["hit"] and answer["card"]["id"] == "product-1"
+            assert answer["reason"] == "as of the show's list"
+        assert stage.gateway.statistics().taps_late == 1
+
+
+async def test_taps_beyond_what_may_wait_for_the_shop_are_answered_from_the_list() -> None:
+    async with staged(GatewaySettings(taps_in_flight=1, tap_deadline_ms=5_000)) as stage:
+        await stage.start_show()
+        stage.shop_takes_s = 0.2
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            await viewer.send({**LIST_TAP, "id": "first"})
+            await viewer.send({**LIST_TAP, "id": "second"})
+            assert (await viewer.until("card"))["id"] == "second"
+            assert (await viewer.until("card"))["id"] == "first"
+
+
+async def test_viewer_who_leaves_before_the_answer_harms_nobody() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        stage.shop_takes_s = 0.1
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            await viewer.send(LIST_TAP)
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            await viewer.send(LIST_TAP)
+            assert (await viewer.until("card"))["hit"]
+
+
+# ---- coming back -------------------------------------------------------------------------------------------
+
+
+async def test_resume_replays_what_was_missed() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO) as viewer:
+            assert (await viewer.until("snap"))["seq"] == 2
+        for pid in (1, 2, 3):
+            await stage.publisher.publish(stage.author.pin(pid, True))
+        async with stage.viewer({**HELLO, "resume": {"log": "log-1", "seq": 2}}) as viewer:
+            snap = await viewer.receive()
+            assert snap["recovered"] and snap["seq"] == 2
+            assert [(await viewer.receive())["seq"] for _ in range(3)] == [3, 4, 5]
+
+
+async def test_resume_of_another_log_gets_a_complete_snapshot() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer({**HELLO, "resume": {"log": "gone", "seq": 2}}) as viewer:
+            snap = await viewer.receive()
+            assert not snap["recovered"] and snap["seq"] == 2
+
+
+async def test_no_event_is_lost_over_many_cut_connections() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        seen: list[int] = []
+        seq = 0
+
+        async def follow() -> None:
+            nonlocal seq
+            while seq < 62:
+                resume = {"resume": {"log": "log-1", "seq": seq}} if seq else {}
+                with contextlib.suppress(ConnectionClosed):
+                    async with stage.viewer({**HELLO, **resume}) as viewer:
+                        snap = await viewer.until("snap")
+                        assert bool(snap["recovered"]) is bool(seq)
+                        seq = snap["seq"]
+                        while seq < 62:
+                            event = await viewer.until("evt")
+                            assert event["seq"] == seq + 1
+                            seq = event["seq"]
+                            seen.append(seq)
+                            if seq % 7 == 0:
+                                viewer.wire.transport.abort()
+
+        async with asyncio.timeout(20):
+            following = asyncio.ensure_future(follow())
+            for ms in range(1, 61):
+                await stage.publisher.publish(stage.author.latency(ms))
+                await asyncio.sleep(0.002)
+            await following
+        assert seen == list(range(seen[0], 63))
+
+
+async def test_another_author_brings_everyone_a_fresh_snapshot() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            successor = OverlayAuthor(STREAM, "log-2")
+            publisher = StreamPublisher(successor, stage.bus)
+            await publisher.start()
+            snap = await viewer.until("snap")
+            assert snap["log"] == "log-2" and snap["products"] == []
+
+
+# ---- going -------------------------------------------------------------------------------------------------
+
+
+async def test_stream_is_followed_only_while_it_has_viewers() -> None:
+    async with staged(GatewaySettings(linger_ms=0)) as stage:
+        await stage.start_show()
+        assert stage.gateway.viewers(STREAM) == 0
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            assert stage.gateway.viewers(STREAM) == 1
+            assert isinstance(stage.bus, MemoryBus) and stage.bus.subscribers(STREAM) == 1
+        await stage.until(lambda: stage.gateway.viewers(STREAM) == 0)
+        await stage.until(lambda: isinstance(stage.bus, MemoryBus) and not stage.bus.subscribers(STREAM))
+
+
+async def test_closing_gateway_tells_everyone_1001_and_refuses_newcomers() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO) as first, stage.viewer(HELLO) as second:
+            await first.until("snap")
+            await second.until("snap")
+            closing = asyncio.ensure_future(stage.gateway.close(0.1))
+            await asyncio.sleep(0)
+            with pytest.raises(InvalidStatus) as caught:
+                async with stage.viewer(HELLO):
+                    pass
+            assert caught.value.response.status_code == 503
+            assert await first.close_code() == await second.close_code() == 1001
+            await closing
+        assert stage.gateway.statistics().viewers == 0
+
+
+async def test_quiet_connection_is_kept_alive_by_pings() -> None:
+    async with staged(GatewaySettings(keepalive_ms=0)) as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            await asyncio.sleep(1.2)  # one tick
+            await stage.publisher.publish(stage.author.pin(1, True))
+            assert (await viewer.until("evt"))["seq"] == 3
+        assert stage.gateway.statistics().closed == {}
+
+
+async def test_statistics_outlive_their_connections() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO) as viewer:
+            await viewer.until("snap")
+            stage.publisher.positions(frame(hotspot(), rtp=900))
+            await viewer.until("pos")
+            assert stage.gateway.statistics().viewers == 1
+        await stage.until(lambda: stage.gateway.statistics().viewers == 0)
+        figures = stage.gateway.statistics()
+        assert (figures.connections, figures.positions_sent) == (1, 1)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.report import Row
-from benchmarks.stats import percentile, share, spread
+from benchmarks.stats import percentile, rtp_after, share, spread
 
 MS = 1e-6
 NOT_OURS = ("receive", "detect")
@@ -26,7 +26,7 @@ class Overlay:
         sent_ns: when the overlay was handed over.
         outcome: ``detected``, ``coasted``, ``cancelled`` or ``failed``.
         stages_ns: duration per stage.
-        staleness_ns: media time since the newest detected frame; None before the first.
+        staleness_ns: media time from the newest detected frame to the newest frame; None before the first.
     """
 
     rtp: int
@@ -48,23 +48,24 @@ class Overlay:
 
 
 def overlays(lines: Sequence[Mapping[str, object]]) -> list[Overlay]:
-    """Trace lines as values, in the order they were sent."""
-    found = []
-    for line in lines:
-        stages = line.get("stages_ns", {})
-        stale = line.get("staleness_ns")
+    """Trace lines as values, in the order they were sent.
+
+    Staleness is worked out here from the keys alone: when an overlay leaves, how far is the newest frame that
+    has one ahead of the newest frame that was detected.
+    """
+    found: list[Overlay] = []
+    newest: int | None = None
+    detected: int | None = None
+    for line in sorted(lines, key=lambda one: _int(one["sent_ns"])):
+        rtp, outcome, stages = _int(line["rtp"]), str(line["outcome"]), line.get("stages_ns", {})
         assert isinstance(stages, Mapping)
-        found.append(
-            Overlay(
-                _int(line["rtp"]),
-                _int(line["arrived_ns"]),
-                _int(line["sent_ns"]),
-                str(line.get("outcome", "detected")),
-                {str(name): _int(took) for name, took in stages.items()},
-                None if stale is None else _int(stale),
-            )
-        )
-    return sorted(found, key=lambda overlay: overlay.sent_ns)
+        newest = rtp if newest is None or rtp_after(rtp, newest) > 0 else newest
+        if outcome == "detected" and (detected is None or rtp_after(rtp, detected) > 0):
+            detected = rtp
+        stale = None if detected is None else rtp_after(newest, detected) * 1_000_000 // 90
+        took = {str(name): _int(value) for name, value in stages.items()}
+        found.append(Overlay(rtp, _int(line["arrived_ns"]), _int(line["sent_ns"]), outcome, took, stale))
+    return found
 
 
 def between(all_of_them: Sequence[Overlay], begin_ns: int, end_ns: int) -> list[Overlay]:

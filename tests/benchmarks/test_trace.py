@@ -15,7 +15,6 @@ LINES = [
         "sent_ns": 20 * MS,
         "outcome": "detected",
         "stages_ns": {"receive": 2 * MS, "detect": 14 * MS, "embed": 9 * MS, "track": MS},
-        "staleness_ns": 0,
     },
     {
         "rtp": 6000,
@@ -23,7 +22,6 @@ LINES = [
         "sent_ns": 37 * MS,
         "outcome": "coasted",
         "stages_ns": {"receive": 3 * MS},
-        "staleness_ns": 33 * MS,
     },
 ]
 
@@ -50,7 +48,24 @@ def test_summary_keeps_detected_and_all_apart() -> None:
     assert row["age_ms_p50"] == 12
     assert row["own_share_pct"] == pytest.approx(100 * 5 / 24, abs=0.1)
     assert row["detect_ms_p99"] == 14
-    assert row["staleness_ms_p50"] == 16.5
+    assert row["staleness_ms_p50"] == pytest.approx(100 / 6, abs=0.01)
+
+
+def test_a_late_detection_is_stale_by_the_frames_that_came_meanwhile() -> None:
+    late = {**LINES[1], "rtp": 9000, "sent_ns": 70 * MS}
+    detected = {**LINES[1], "outcome": "detected", "sent_ns": 90 * MS}
+    stale = [one.staleness_ns for one in overlays([detected, late, *LINES])]
+    assert stale == [0, pytest.approx(33.3 * MS, abs=MS), pytest.approx(66.7 * MS, abs=MS), 33_333_333]
+
+
+def test_staleness_crosses_the_wrap_of_rtp() -> None:
+    before = {**LINES[0], "rtp": 0xFFFF_FFFF - 1499}
+    after = {**LINES[1], "rtp": 1500}
+    assert overlays([before, after])[1].staleness_ns == 33_333_333
+
+
+def test_nothing_detected_yet_has_no_staleness() -> None:
+    assert overlays(LINES[1:])[0].staleness_ns is None
 
 
 def test_a_frame_with_a_prediction_and_a_measurement_counts_once() -> None:

@@ -99,10 +99,10 @@ function showTiles(stream, { lines }) {
   tile("age", "Frame age, p95", show(age), "ms", budget ? `budget ${budget} ms, p50 ${show(percentile(stream.frame_age_ms, "p50"))} ms` : "", tone(age, budget),
     lines.get("age"), { limit: budget });
   const stale = percentile(stream.staleness_ms, "p95");
-  tile("staleness", "Detection staleness, p95", show(stale), "ms", `p50 ${show(percentile(stream.staleness_ms, "p50"))} ms, to stay under 100 ms`, tone(stale, 100),
+  tile("staleness", "Detection staleness, p95", show(stale), "ms", `p50 ${show(percentile(stream.staleness_ms, "p50"))} ms, limit 100 ms`, tone(stale, 100),
     lines.get("staleness"), { limit: 100 });
   const overlay = percentile(stream.overlay_age_ms, "p95");
-  tile("overlay", "Overlay age at viewers, p95", show(overlay), "ms", `p50 ${show(percentile(stream.overlay_age_ms, "p50"))} ms, video held back ${show(stream.latency_ms, 0)} ms`, "plain", lines.get("overlay"), {});
+  tile("overlay", "Overlay age at viewers, p95", show(overlay), "ms", `p50 ${show(percentile(stream.overlay_age_ms, "p50"))}, held back ${show(stream.latency_ms, 0)} ms`, "plain", lines.get("overlay"), {});
   const recent = differences(lines.get("misses")).slice(-10).reduce((sum, value) => sum + (value ?? 0), 0);
   tile("misses", "Budget misses, last 10 s", String(recent), "", `${show(stream.budget_misses, 0)} since the start`, recent === 0 ? "good" : recent < 5 ? "warn" : "bad",
     differences(lines.get("misses")), { ceiling: 5 });
@@ -183,10 +183,10 @@ function sourceWords({ live, source, epoch }) {
 }
 
 function showTabs(streams) {
-  rows(byId("tabs"), streams.map(({ id, live, viewers, problems }) => [id, live, viewers, (problems ?? []).length, id === chosen]), ([id, live, viewers, wrong, current]) =>
+  rows(byId("tabs"), streams.map(({ id, live, viewers, problems }) => [id, live, viewers, Array.isArray(problems) && problems.length > 0, id === chosen]), ([id, live, viewers, wrong, current]) =>
     h("button.tab", { type: "button", "aria-current": current ? "true" : null, onclick: () => { chosen = id; draw(); } },
-      h("span.dot", { "data-tone": wrong > 0 ? "warn" : live ? "live" : "idle" }), id,
-      h("span.hush", {}, wrong > 0 ? ", has problems" : live ? ", live" : ", off air"), live ? h("span.count", { title: count(viewers, "viewer") }, String(viewers)) : null));
+      h("span.dot", { "data-tone": wrong ? "warn" : live ? "live" : "idle" }), id,
+      h("span.hush", {}, wrong ? ", has problems" : live ? ", live" : ", off air"), live ? h("span.count", { title: count(viewers, "viewer") }, String(viewers)) : null));
 }
 
 function draw() {
@@ -210,10 +210,30 @@ function uptime(seconds) {
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** What the figures say when the server says nothing. */
+function findings(stream) {
+  if (!stream?.live) return [];
+  const words = [];
+  const budget = number(stream.budget_ms);
+  const age = percentile(stream.frame_age_ms, "p95");
+  if (budget && age > budget) {
+    const stages = Object.entries(stream.stages_ms ?? {}).map(([name, figures]) => [name, percentile(figures, "p95") ?? 0]);
+    const [slowest, took] = stages.sort((a, b) => b[1] - a[1])[0] ?? ["", 0];
+    words.push(`${stream.id}: boxes take ${show(age)} ms at p95, over the budget of ${budget} ms${slowest ? `; the longest stage is ${slowest} with ${show(took)} ms` : ""}.`);
+  }
+  const stale = percentile(stream.staleness_ms, "p95");
+  if (stale > 100) words.push(`${stream.id}: the newest detection is ${show(stale)} ms behind the picture at p95; more than 100 ms shows.`);
+  if (number(stream.fps_in) === 0) words.push(`${stream.id}: no pictures arrive although somebody is publishing.`);
+  return words;
+}
+
 /** What is wrong, in words: the server's own, each stream's, and whether this page still hears from it. */
 function showHealth(unreachable) {
   const silent = performance.now() - answeredMs;
-  const problems = [...new Set([...(answer?.problems ?? []), ...(answer?.streams ?? []).flatMap((stream) => stream?.problems ?? [])])].map(String);
+  const streams = Array.isArray(answer?.streams) ? answer.streams : [];
+  const told = (list) => (Array.isArray(list) ? list.map(String) : []);
+  const each = streams.flatMap((stream) => (told(stream?.problems).length > 0 ? told(stream.problems) : findings(stream)));
+  const problems = [...new Set([...told(answer?.problems), ...each])];
   if (unreachable) problems.unshift(answer ? `${unreachable} The figures below are ${Math.round(silent / 1000)} s old.` : unreachable);
   rows(byId("problems"), problems, (words) => h("li", {}, words));
   const badge = byId("badge");

@@ -100,10 +100,10 @@ class Life:
         return seen_ms >= settings.confirm_ms and sum(self.votes.values()) >= settings.confirm_score
 
     def at(self, pts_ns: int, hold_ms: float) -> NDArray[np.float32] | None:
-        """Its box at a past time: between two measurements, or up to `hold_ms` after one."""
+        """Its box at a past time: between two near measurements, or up to `hold_ms` after one."""
         before = [entry for entry in self.history if entry[0] <= pts_ns]
         after = [entry for entry in self.history if entry[0] > pts_ns]
-        if before and after:
+        if before and after and (after[0][0] - before[-1][0]) / 1e6 <= 3 * hold_ms:
             (t0, box0), (t1, box1) = before[-1], after[0]
             share = np.float32((pts_ns - t0) / (t1 - t0))
             return box0 + share * (box1 - box0)

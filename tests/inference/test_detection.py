@@ -108,5 +108,14 @@ def test_min_score_cuts(tmp_path: Path) -> None:
         assert len(loaded.detect(frame, Rung(64, 64), None, MonotonicClock()).detections) == count
 
 
+def test_a_run_that_fails_is_a_model_error(tmp_path: Path) -> None:
+    loaded = load(tmp_path, yolox_model([], size=64))
+    wrong = replace(
+        loaded, shapes={Rung(96, 96): (Rung(96, 96),)}, models={Rung(96, 96): loaded.models[Rung(64, 64)]}
+    )
+    with pytest.raises(ModelError, match="image"):
+        wrong.detect(painted(64, 64, (0, 0, 9, 9)), Rung(96, 96), None, MonotonicClock())
+
+
 def test_the_native_size_is_read_from_the_input(tmp_path: Path) -> None:
     assert native_rung(load(tmp_path, yolox_model([])).info) == Rung(64, 64)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -144,6 +145,36 @@ def test_a_query_of_another_dimension_is_refused(tmp_path: Path) -> None:
     index = build_index(tmp_path, items(vectors(3)), 16, HASH)
     with pytest.raises(ProductIndexError, match=r"expected \(n, 16\)"):
         index.search(vectors(1, dim=8), 1)
+
+
+def test_an_index_whose_parts_contradict_each_other_is_refused(tmp_path: Path) -> None:
+    build_index(tmp_path, items(vectors(10)), 16, HASH)
+    path = tmp_path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"dim": 8}))
+    with pytest.raises(ProductIndexError, match=r"expected float32 \(10, 8\)"):
+        load_index(tmp_path, HASH)
+    del manifest["files"]["products"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ProductIndexError, match="cannot be read"):
+        load_index(tmp_path, HASH)
+
+
+def test_a_full_disk_leaves_no_debris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_index(tmp_path, items(vectors(10)), 16, HASH)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        build_index(tmp_path, items(vectors(20, seed=4)), 16, HASH)
+    assert len(list(tmp_path.iterdir())) == 3
+    assert len(load_index(tmp_path, HASH)) == 10
+
+
+def test_the_index_knows_its_products(tmp_path: Path) -> None:
+    assert build_index(tmp_path, items(vectors(4), views=2), 16, HASH).product_ids == frozenset({"p0", "p1"})
 
 
 def test_a_failed_build_leaves_the_old_index(tmp_path: Path) -> None:

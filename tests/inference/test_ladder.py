@@ -7,7 +7,7 @@ from inference.errors import ModelError
 from inference.ladder import check_rungs, default_rungs, rewrite
 from inference.runtime import OrtModel, RunOk, RuntimeSettings
 from inference.types import Rung
-from tests.inference.models import colour_embedder, yolox_model
+from tests.inference.models import colour_embedder, slow_model, yolox_model
 from tests.shared import shared_path
 
 CPU = RuntimeSettings("cpu", 1)
@@ -47,6 +47,11 @@ def test_its_own_size_changes_nothing() -> None:
 def test_what_is_not_onnx_is_refused() -> None:
     with pytest.raises(ModelError, match="not a readable ONNX file"):
         rewrite(b"\x00\x01garbage", Rung(64, 64))
+
+
+def test_a_model_without_an_image_is_refused() -> None:
+    with pytest.raises(ModelError, match="got 0 image inputs"):
+        rewrite(slow_model(2, 8), Rung(64, 64))
 
 
 def test_an_embedder_that_pools_can_be_rewritten() -> None:

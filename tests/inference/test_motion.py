@@ -146,3 +146,11 @@ def test_a_frame_seen_twice_moves_nothing_twice() -> None:
     path.add(vectors(0.01, 0.0), 1033 * MS)
     path.add(vectors(0.01, 0.0), 1033 * MS)
     assert path.shift(bank, 1033 * MS)[0, 0] == pytest.approx(0.01, abs=1e-6)
+
+
+def test_motion_that_ended_before_the_boxes_were_known_is_skipped() -> None:
+    path, bank = path_at(1000 * MS)
+    path.add(vectors(0.01, 0.0), 1033 * MS)
+    path.base_ns = 1040 * MS
+    assert path.shift(bank, 1040 * MS)[0, 0] == 0
+    assert MotionPath(MotionSettings()).shift(KalmanBank(MotionSettings()), MS).shape == (0, 2)

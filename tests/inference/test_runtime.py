@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from inference.runtime import (
     RuntimeSettings,
     choose_providers,
 )
-from tests.inference.models import colour_embedder, slow_model, yolox_model
+from tests.inference.models import colour_embedder, constant_model, slow_model, yolox_model
 
 CPU = RuntimeSettings("cpu", 1)
 
@@ -78,6 +79,18 @@ def test_the_cpu_is_always_the_last_resort() -> None:
     assert choose_providers("cpu") == ["CPUExecutionProvider"]
     assert choose_providers("auto")[-1] == "CPUExecutionProvider"
     assert OrtModel(yolox_model([]), RuntimeSettings("cuda")).provider in ("cpu", "cuda")
+
+
+def test_a_model_that_cannot_run_is_refused_at_warm_up() -> None:
+    rows = {"output": np.zeros((1, 3), np.float32)}
+    strings = OrtModel(constant_model(rows, (1, 3, 4, 4)), CPU)
+    info = replace(strings.info, inputs=(replace(strings.info.inputs[0], dtype="tensor(string)"),))
+    strings.info = info
+    with pytest.raises(ModelError, match=r"expected one of tensor\(float\)"):
+        strings.warm_up()
+    strings.info = replace(info, inputs=(replace(info.inputs[0], shape=(1, 3, 5, 5), dtype="tensor(float)"),))
+    with pytest.raises(ModelError, match="the model does not run"):
+        strings.warm_up()
 
 
 def test_threads_default_to_half_of_the_processors() -> None:

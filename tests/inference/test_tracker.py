@@ -128,6 +128,17 @@ def test_the_past_is_interpolated_between_measurements() -> None:
     assert tracker.query(-1000 * MS) == ()
 
 
+def test_the_past_of_an_absence_is_held_briefly_not_invented() -> None:
+    tracker = Tracker()
+    still(tracker, 10, square(0.4))
+    for i in range(10, 40):
+        tracker.step(seen(), None, i * FRAME_NS)
+    still(tracker, 5, square(0.45), start=40)
+    assert tracker.query(9 * FRAME_NS + 100 * MS)
+    assert tracker.query(25 * FRAME_NS) == ()
+    assert tracker.query(42 * FRAME_NS)
+
+
 def test_a_late_detection_is_carried_forward_through_the_motion_seen_since() -> None:
     """Frames 1..6 are coasted with codec motion; then the detection of frame 3 arrives."""
     tracker = Tracker()
@@ -198,6 +209,18 @@ def test_an_object_picked_up_elsewhere_is_recognised_by_its_look() -> None:
     assert new.id == 3
     assert tracker.attach_embedding(3, look(0)) == 1
     assert sorted(t.id for t in tracker.query(104 * FRAME_NS)) == [1, 2]
+
+
+def test_the_look_of_a_returned_object_is_a_mixture_of_all_views() -> None:
+    tracker = Tracker()
+    still(tracker, 80, square(0.3))
+    tracker.attach_embedding(1, look(0))
+    assert tracker.attach_embedding(1, look(1)) == 1, "an old track is taken for no other"
+    for i in range(80, 120):
+        tracker.step(seen(), None, i * FRAME_NS)
+    still(tracker, 5, square(0.8), start=120)
+    assert tracker.attach_embedding(2, look(2)) == 2
+    assert tracker.attach_embedding(2, look(2)) == 2
 
 
 def test_a_look_between_two_lost_objects_decides_nothing() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.detectors.base import detect_family, family_class, grid, make_detector
+from inference.detectors.base import FAMILIES, detect_family, family_class, grid, make_detector
 from inference.errors import ModelError
 from inference.model import ModelInfo, TensorInfo
 
@@ -43,6 +43,26 @@ def test_an_open_input_size_is_accepted() -> None:
 def test_rows_must_fit_the_input_size() -> None:
     with pytest.raises(ModelError, match="expected 84 rows for an input of 64x64"):
         detect_family(info((1, 100, 7)))
+
+
+def mismatches(output: tuple[int | None, ...], inputs: int = 1, channels: int = 3) -> dict[str, str | None]:
+    model = ModelInfo(
+        (TensorInfo("images", (1, channels, 64, 64), "tensor(float)"),) * inputs,
+        (
+            TensorInfo("scores", (1, 85, 80), "tensor(float)"),
+            TensorInfo("dist", output, "tensor(float)"),
+        ),
+    )
+    return {family: family_class(family).mismatch(model) for family in FAMILIES}
+
+
+def test_reasons_name_what_is_wrong() -> None:
+    assert mismatches((1, 85, 32))["nanodet-plus"] is None
+    assert "got 31" in str(mismatches((1, 85, 31))["nanodet-plus"])
+    assert "'dist' of 3 dimensions" in str(mismatches((85, 32))["nanodet-plus"])
+    assert all("one input" in str(reason) for reason in mismatches((1, 85, 32), inputs=2).values())
+    assert all("one input" in str(reason) for reason in mismatches((1, 85, 32), channels=1).values())
+    assert "at least 6 values" in str(family_class("yolox").mismatch(info((1, 84, 5))))
 
 
 def test_names_come_as_list_or_by_index() -> None:

@@ -128,6 +128,8 @@ class Fetcher:
         if not path.is_relative_to(folder.resolve()):
             raise FetchError(f"{link[:80]!r} leads out of the feed's folder; put the file inside it")
         try:
+            if path.exists() and not path.is_file():
+                raise FetchError(f"{link[:80]!r} is not a file; name a picture file")
             if path.stat().st_size > self._limits.max_bytes:
                 raise FetchError(f"more than {self._limits.max_bytes} bytes; make it smaller")
             return path.read_bytes()

@@ -29,7 +29,8 @@ class BudgetSettings:
         climb_ms: ...for this long.
         duty: largest share of the time the device may work for this stream.
         idle_ms: between detections without viewers.
-        retry_ms: after this long without a detection the smallest rung is tried though it should not fit.
+        retry_ms: after this long without a detection the smallest rung is run though it cannot be in time.
+        patience_ms: a run that no deadline allows may take this long at most.
         max_embed: crops per frame at most.
     """
 
@@ -44,6 +45,7 @@ class BudgetSettings:
     duty: float = 0.7
     idle_ms: float = 500.0
     retry_ms: float = 90.0
+    patience_ms: float = 2_000.0
     max_embed: int = 4
 
 
@@ -114,8 +116,7 @@ class BudgetPlanner:
         if rung is not None:
             return self._detect(rung, deadline_ns, now_ns, "detect")
         if since_ns is None or since_ns >= self.settings.retry_ms * 1e6:
-            generous_ns = max(deadline_ns, now_ns + int(self.settings.budget_ms * 1e6))
-            return self._detect(self._rungs[-1], generous_ns, now_ns, "detect-stale")
+            return self._detect(self._rungs[-1], self._patient_ns(now_ns), now_ns, "detect-stale")
         return Plan(False, None, deadline_ns, 0, "budget-too-short")
 
     def observe(self, rung: Rung, took_ns: int) -> None:
@@ -166,6 +167,11 @@ class BudgetPlanner:
         if since_ns is not None and since_ns < self.settings.idle_ms * 1e6:
             return Plan(False, None, deadline_ns, 0, "no-viewers")
         return self._detect(self._rungs[-1], deadline_ns, now_ns, "no-viewers")
+
+    def _patient_ns(self, now_ns: int) -> int:
+        """A deadline for a run that cannot be in time: until it ends, frames are predicted."""
+        needs_ms = 1.5 * self._cost_ns(self._rungs[-1]) / 1e6
+        return now_ns + int(min(self.settings.patience_ms, max(self.settings.budget_ms, needs_ms)) * 1e6)
 
     def _detect(self, rung: Rung, deadline_ns: int, now_ns: int, reason: str) -> Plan:
         self._detected_ns = now_ns

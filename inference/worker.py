@@ -39,7 +39,7 @@ class WorkerSettings:
     """One stream's settings.
 
     Attributes:
-        tracker: thresholds and life cycle; None takes them from the detector's working point.
+        tracker: thresholds and life cycle; None takes them from the models' own scales.
         matcher: pace and thresholds; an embedder's own calibration replaces the thresholds.
         crop_pad: share of a box by which its crop grows on every side.
         candidates: products each crop is compared with.
@@ -84,8 +84,7 @@ class StreamWorker:
         clock: Clock | None = None,
     ) -> None:
         self.stream = stream
-        thresholds = settings.tracker or TrackerSettings.at_working_point(detector.working_point)
-        self.tracker = Tracker(thresholds)
+        self.tracker = Tracker(settings.tracker or _thresholds(detector, embedder))
         self.matcher = Matcher(_calibrated(settings.matcher, embedder))
         self._device = device
         self._detector = detector
@@ -223,6 +222,19 @@ class StreamWorker:
         if self._complained_ns is None or now_ns - self._complained_ns >= 1_000_000_000:
             self._complained_ns = now_ns
             log.error("inference failed", extra={"stream": self.stream, "error": str(error)})
+
+
+def _thresholds(detector: LoadedDetector, embedder: OnnxEmbedder | None) -> TrackerSettings:
+    """Scores on the detector's scale, looks on the embedder's: only an exact match revives a lost track."""
+    settings = TrackerSettings.at_working_point(detector.working_point)
+    if embedder is None:
+        return settings
+    own = embedder.calibration
+    return replace(
+        settings,
+        same_look=max(settings.same_look, own.exact),
+        look_margin=max(settings.look_margin, own.margin),
+    )
 
 
 def _calibrated(settings: MatcherSettings, embedder: OnnxEmbedder | None) -> MatcherSettings:

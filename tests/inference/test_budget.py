@@ -22,7 +22,8 @@ class Show:
     def __init__(self, planner: BudgetPlanner, demand: Demand = WATCHED) -> None:
         self.planner, self.demand = planner, demand
         self.now_ms = 0.0
-        self.plans: list[Plan] = []
+        self.in_time = 0
+        self.longest_ms = 0.0
 
     def frames(self, count: int, costs_ms: dict[Rung, float], late_ms: float = 0.0) -> list[Plan]:
         made = []
@@ -34,7 +35,9 @@ class Show:
             if plan.rung is not None:
                 took_ns = int(costs_ms[plan.rung] * MS)
                 left_ns = plan.deadline_ns - now_ns
+                self.longest_ms = max(self.longest_ms, left_ns / MS)
                 if took_ns <= left_ns:
+                    self.in_time += 1
                     self.planner.observe(plan.rung, took_ns)
                 else:
                     self.planner.observe_cancelled(plan.rung, left_ns)
@@ -84,13 +87,19 @@ def test_no_flapping_when_a_rung_barely_fits() -> None:
     assert changes <= 4
 
 
-def test_when_nothing_fits_it_still_tries_now_and_then() -> None:
+def test_when_nothing_fits_boxes_are_late_rather_than_never() -> None:
     show = Show(planner())
     plans = show.frames(150, HOPELESS)
-    detected = [plan for plan in plans[30:] if plan.detect]
-    assert detected, "coasting alone would leave the boxes stale for ever"
-    assert all(plan.rung == SMALL for plan in detected)
-    assert len(detected) < 60
+    detected = [plan for plan in plans[60:] if plan.detect]
+    assert detected and all(plan.rung == SMALL for plan in detected)
+    assert {plan.reason for plan in detected} == {"detect-stale"}
+    assert show.in_time >= len(detected) // 2, "the deadline must grow until the run can end"
+
+
+def test_patience_ends() -> None:
+    show = Show(planner(patience_ms=300))
+    show.frames(150, {LARGE: 9_000.0, MIDDLE: 9_000.0, SMALL: 9_000.0})
+    assert show.in_time == 0 and show.longest_ms <= 300
 
 
 def test_a_frame_that_waited_too_long_is_coasted() -> None:

@@ -231,6 +231,28 @@ async def test_the_shows_list_restricts_what_is_found(
     assert {track.match.product_id for track in result.tracks} <= {"", "blue-mug"}
 
 
+@pytest.mark.parametrize(("exact", "now"), [(0.9, 1), (0.99, 2)])
+async def test_a_lost_product_is_revived_only_on_the_embedders_own_scale(
+    device: DeviceWorker, detector: LoadedDetector, exact: float, now: int
+) -> None:
+    metadata = {
+        "vitrine.input": json.dumps({"size": 16, "order": "RGB", "range": "0..255"}),
+        "vitrine.calibration": json.dumps({"exact": exact, "similar": 0.5, "margin": 0.03}),
+    }
+    embedder = OnnxEmbedder(OrtModel(colour_embedder(metadata=metadata), CPU.runtime))
+    tracker = StreamWorker(CLIP, device=device, detector=detector, embedder=embedder).tracker
+    looks = np.array([[1, 0], [0.95, np.sqrt(1 - 0.95**2)]], np.float32)
+    one, zero = np.ones(1, np.float32), np.zeros(1, np.int32)
+    left, right = np.array([[0.1, 0.1, 0.2, 0.2]], np.float32), np.array([[0.7, 0.7, 0.8, 0.8]], np.float32)
+    for number in range(60):
+        box = left if number < 10 else right
+        found = Detections(box, one, zero, ("product",)) if not 10 <= number < 40 else Detections.empty()
+        tracker.step(found, None, number * 33_333_333)
+        if number == 9:
+            tracker.attach_embedding(1, looks[0])
+    assert tracker.attach_embedding(2, looks[1]) == now
+
+
 async def test_without_an_index_looks_still_revive_tracks(
     device: DeviceWorker, detector: LoadedDetector, embedder: OnnxEmbedder
 ) -> None:

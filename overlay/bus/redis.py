@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
 from overlay.bus.base import TAIL, BusItem, EventItem, PositionsItem, SnapshotItem
+from overlay.bus.scripts import FORGET, LOAD, PUBLISH
 from overlay.errors import BusError
 from overlay.messages import Event, Positions, Snapshot, encode
 from stream.types import StreamId
@@ -33,35 +34,6 @@ _POLL_S = 1.0
 _TIMEOUT_S = 2.0
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _FAILURES = (RedisError, RedisClusterException, OSError, TimeoutError, asyncio.IncompleteReadError)
-
-_PUBLISH = """
-local held = redis.call('HMGET', KEYS[1], 'log', 'seq')
-local seq = tonumber(ARGV[2])
-if held[1] ~= ARGV[1] then
-  redis.call('DEL', KEYS[2])
-  if ARGV[4] ~= '' then redis.call('XADD', KEYS[2], ARGV[2] .. '-1', 'e', ARGV[4]) end
-  redis.call('HSET', KEYS[1], 'log', ARGV[1], 'seq', ARGV[2], 'snap', ARGV[3])
-  redis.call('SPUBLISH', KEYS[3], 'r')
-  return seq
-end
-local last = tonumber(held[2])
-if ARGV[4] == '' or seq <= last then return last end
-if seq ~= last + 1 then return -1 - last end
-redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[5], ARGV[2] .. '-1', 'e', ARGV[4])
-redis.call('HSET', KEYS[1], 'seq', ARGV[2], 'snap', ARGV[3])
-redis.call('SPUBLISH', KEYS[3], 'e' .. ARGV[1] .. '\\n' .. ARGV[4])
-return seq
-"""
-_LOAD = """
-local held = redis.call('HMGET', KEYS[1], 'log', 'snap')
-if not held[1] then return {} end
-local events = {}
-for _, entry in ipairs(redis.call('XRANGE', KEYS[2], ARGV[1] .. '-1', '+')) do
-  events[#events + 1] = entry[2][2]
-end
-return {held[1], held[2], events}
-"""
-_FORGET = "return redis.call('DEL', KEYS[1], KEYS[2])"
 
 _event_decoder = msgspec.json.Decoder(Event)
 _positions_decoder = msgspec.json.Decoder(Positions)
@@ -147,7 +119,7 @@ class RedisBus:
         seq = event.seq if event is not None else snapshot.seq
         encoded = encode(event) if event is not None else b""
         last = await self._eval(
-            _PUBLISH,
+            PUBLISH,
             (keys.state, keys.log, keys.channel),
             (snapshot.log, seq, encode(snapshot), encoded, TAIL),
         )
@@ -162,7 +134,7 @@ class RedisBus:
     async def forget(self, stream: StreamId) -> None:
         """See `Bus`."""
         keys = _Keys.of(stream)
-        await self._eval(_FORGET, (keys.state, keys.log), ())
+        await self._eval(FORGET, (keys.state, keys.log), ())
 
     # ---- gateways ------------------------------------------------------------------------------------------
 
@@ -189,7 +161,7 @@ class RedisBus:
             BusError: unreachable.
         """
         keys = _Keys.of(stream)
-        held = await self._eval(_LOAD, (keys.state, keys.log), (after + 1,))
+        held = await self._eval(LOAD, (keys.state, keys.log), (after + 1,))
         if not held:
             return None
         name, snapshot, events = held

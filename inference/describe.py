@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inference.detection import DetectorSettings, load_detector
+from inference.detectors.base import FAMILY_KEY
 from inference.embedder import OnnxEmbedder
 from inference.errors import ModelError
 from inference.runtime import OrtModel
@@ -37,7 +38,8 @@ def describe_model(
         "inputs": [str(tensor) for tensor in model.info.inputs],
         "outputs": [str(tensor) for tensor in model.info.outputs],
     }
-    if any(len(tensor.shape) == 2 for tensor in model.info.outputs) and len(model.info.outputs) == 1:
+    flat = len(model.info.outputs) == 1 and len(model.info.outputs[0].shape) == 2
+    if flat or model.info.metadata.get(FAMILY_KEY) == "embedder":
         return facts | _embedder(model)
     loaded = load_detector(path, rungs=rungs, settings=settings)
     return facts | {

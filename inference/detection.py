@@ -163,7 +163,8 @@ def load_detector(
                 raise
             log.info("this model runs at its own size only", extra={"model": native.info.path})
             break
-        narrow = _narrow(data, rung, native.info, settings)
+        # TensorRT builds an engine per session, which takes minutes: square only there.
+        narrow = _narrow(data, rung, native.info, settings) if native.provider != "tensorrt" else {}
         models |= narrow
         shapes[rung] = (rung, *narrow)
     warm_ns = {each: model.warm_up() for each, model in models.items()}

@@ -98,9 +98,8 @@ class Matcher:
             if track.measured_ns == pts_ns and (
                 not case.asked or pts_ns - case.asked_ns >= self._gap_ns(case)
             ):
-                rank = 0 if not case.asked else 1 if case.state is not MatchState.EXACT else 2
                 area = (box.x1 - box.x0) * (box.y1 - box.y0)
-                due.append((rank, -area, track.id))
+                due.append((self._rank(track, case), -area, track.id))
         chosen = [track_id for _, _, track_id in sorted(due)[:limit]]
         for track_id in chosen:
             case = self._cases[track_id]
@@ -217,6 +216,13 @@ class Matcher:
         return (
             f"best similarity {score:.2f} (needs {self.settings.similar:.2f}), {margin:.2f} ahead of the next"
         )
+
+    @staticmethod
+    def _rank(track: Track, case: _Case) -> int:
+        """New tracks, then unsure ones, then stale ones; what may be no object at all comes last."""
+        if not track.confirmed:
+            return 3
+        return 0 if not case.asked else 1 if case.state is not MatchState.EXACT else 2
 
     def _gap_ns(self, case: _Case) -> int:
         s = self.settings

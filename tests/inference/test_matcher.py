@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -154,6 +156,12 @@ def test_new_tracks_come_first_then_large_ones() -> None:
     matcher = Matcher()
     assert matcher.wanted([track(1), track(2, side=0.3), track(3, side=0.1)], 0, 2) == [2, 1]
     assert matcher.wanted([track(1), track(2), track(3, side=0.1)], 0, 5) == [3]
+
+
+def test_what_may_be_no_object_comes_last() -> None:
+    matcher, maybe = Matcher(), replace(track(1, side=0.3), confirmed=False)
+    assert matcher.wanted([maybe, track(2, side=0.1)], 0, 1) == [2]
+    assert matcher.wanted([maybe, track(2, side=0.1)], 0, 1) == [1]
 
 
 def test_asking_again_waits_longer_each_time() -> None:

@@ -201,39 +201,72 @@ def on_keyframe_request(sender: RTCRtpSender, callback: Callable[[], None]) -> N
 # --- addresses and ports
 
 
-def limit_network(pc: RTCPeerConnection, *, loopback: bool, udp_ports: tuple[int, int] | None) -> None:
+def limit_network(
+    pc: RTCPeerConnection,
+    *,
+    loopback: bool,
+    udp_ports: tuple[int, int] | None,
+    through_own_addresses: bool = False,
+) -> None:
     """Choose the addresses and UDP ports `pc` gathers. Call after its transceivers exist, before it gathers.
 
     Args:
         pc: the connection; its ICE servers must be an empty list.
         loopback: gather 127.0.0.1 only.
         udp_ports: first and last port to use, or None for any.
+        through_own_addresses: with `loopback`, gather the machine's addresses after all, but ignore every
+            datagram that does not come from one of them. For Firefox, which never connects to 127.0.0.1.
     """
     for transceiver in pc.getTransceivers():
         transport = transceiver.receiver.transport.transport
         connection = _private(transport.iceGatherer, "_connection")
-        connection.get_component_candidates = _Gather(connection, loopback, udp_ports)
+        connection.get_component_candidates = _Gather(connection, loopback, udp_ports, through_own_addresses)
+
+
+class _OwnMachineProtocol(ice.StunProtocol):
+    """Hears nothing from other machines."""
+
+    def __init__(self, receiver: ice.Connection, own: frozenset[str]) -> None:
+        super().__init__(receiver)
+        self._own = own
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        if addr[0] in self._own:
+            super().datagram_received(data, addr)
 
 
 class _Gather:
     """Gathers host candidates on chosen addresses and ports, in place of aioice's own method."""
 
-    def __init__(self, connection: ice.Connection, loopback: bool, udp_ports: tuple[int, int] | None) -> None:
+    def __init__(
+        self,
+        connection: ice.Connection,
+        loopback: bool,
+        udp_ports: tuple[int, int] | None,
+        through_own_addresses: bool,
+    ) -> None:
         self._connection = connection
         self._loopback = loopback
         self._udp_ports = udp_ports
+        self._through_own = through_own_addresses
+
+    def _protocol(self, own: frozenset[str]) -> ice.StunProtocol:
+        if self._loopback:
+            return _OwnMachineProtocol(self._connection, own)
+        return ice.StunProtocol(self._connection)
 
     async def __call__(self, component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:
         loop = asyncio.get_running_loop()
         protocols: list[ice.StunProtocol] = _private(self._connection, "_protocols")
+        own = frozenset((*addresses, "127.0.0.1"))
+        if self._loopback and not (self._through_own and addresses):
+            addresses = ["127.0.0.1"]
         candidates: list[Candidate] = []
-        for address in ["127.0.0.1"] if self._loopback else addresses:
+        for address in addresses:
             sock = _bind(address, self._udp_ports)
             if sock is None:
                 continue
-            _, protocol = await loop.create_datagram_endpoint(
-                lambda: ice.StunProtocol(self._connection), sock=sock
-            )
+            _, protocol = await loop.create_datagram_endpoint(lambda: self._protocol(own), sock=sock)
             host, port = sock.getsockname()[:2]
             protocol.local_candidate = Candidate(
                 foundation=candidate_foundation("host", "udp", host),

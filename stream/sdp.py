@@ -33,7 +33,7 @@ class Offer:
         audio_mid: `mid` of the audio section with Opus, or None.
         sdp: the offer reduced to these codecs, for the WebRTC stack.
         profile: profile-level-id as offered, to be put back into the answer (H264 only).
-        publisher: what sent it, in words, or ``""``.
+        publisher: what sent it, in words, or ``""`` when it cannot be told.
         ufrags: ICE user fragments of the offer: a trickle fragment must name one of them.
         mids: every `mid` in order.
     """

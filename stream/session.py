@@ -94,7 +94,12 @@ class Session:
 
     async def _negotiate(self, settings: RtcSettings) -> str:
         """Answer the offer that was set; returns the stack's answer."""
-        hooks.limit_network(self._pc, loopback=settings.loopback, udp_ports=settings.udp_ports)
+        hooks.limit_network(
+            self._pc,
+            loopback=settings.loopback,
+            udp_ports=settings.udp_ports,
+            through_own_addresses=self.offer.publisher == "Firefox",
+        )
         await self._pc.setLocalDescription(await self._pc.createAnswer())
         return str(self._pc.localDescription.sdp)
 

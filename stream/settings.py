@@ -10,7 +10,8 @@ class RtcSettings:
     """How publishers and viewers are connected.
 
     Attributes:
-        loopback: gather 127.0.0.1 only: nothing outside this machine can connect.
+        loopback: gather 127.0.0.1 only: nothing outside this machine can connect. Firefox never connects to
+            that address; it is given the machine's own ones, on which only this machine is heard.
         udp_ports: first and last UDP port for media, or None for any free one. One port per connection.
         public_ip: address to announce beside the machine's own (1:1 NAT), or None.
         media_timeout_ms: a publisher from which nothing arrives for so long is gone.

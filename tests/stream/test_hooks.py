@@ -5,8 +5,11 @@ from __future__ import annotations
 import socket
 from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from aioice import ice
+from aioice.candidate import Candidate
 
 from stream import hooks
 from stream.errors import PortsExhausted
@@ -108,11 +111,13 @@ async def test_reception_is_counted() -> None:
         assert (counts.expected, counts.received) == (7, 7)
 
 
-async def gathered(loopback: bool, udp_ports: tuple[int, int] | None) -> list[tuple[str, int]]:
+async def gathered(
+    loopback: bool, udp_ports: tuple[int, int] | None, own: bool = False
+) -> list[tuple[str, int]]:
     pc = connection()
     try:
         pc.addTransceiver(ScriptedTrack(), direction="sendonly")
-        hooks.limit_network(pc, loopback=loopback, udp_ports=udp_ports)
+        hooks.limit_network(pc, loopback=loopback, udp_ports=udp_ports, through_own_addresses=own)
         await pc.setLocalDescription(await pc.createOffer())
         lines = [
             line.split() for line in pc.localDescription.sdp.splitlines() if line.startswith("a=candidate")
@@ -134,6 +139,26 @@ async def test_loopback_gathers_one_address_only() -> None:
 
 async def test_without_loopback_the_machines_addresses_are_gathered() -> None:
     assert "127.0.0.1" not in [host for host, _ in await gathered(False, None)]
+
+
+async def test_firefox_is_given_the_machines_own_addresses() -> None:
+    outside = [host for host, _ in await gathered(False, None)]
+    assert [host for host, _ in await gathered(True, None, own=True)] == (outside or ["127.0.0.1"])
+
+
+async def test_other_machines_are_not_heard_in_loopback_mode() -> None:
+    class Connection(ice.Connection):
+        heard: ClassVar[list[bytes]] = []
+
+        def data_received(self, data: bytes, component: int) -> None:
+            self.heard.append(data)
+
+    made = Connection(ice_controlling=False)
+    protocol = hooks._OwnMachineProtocol(made, frozenset({"192.0.2.1"}))
+    protocol.local_candidate = Candidate("1", 1, "udp", 1, "192.0.2.1", 5, "host")
+    protocol.datagram_received(b"\x80theirs", ("198.51.100.7", 4000))
+    protocol.datagram_received(b"\x80ours", ("192.0.2.1", 4000))
+    assert Connection.heard == [b"\x80ours"]
 
 
 async def test_ports_come_from_the_range() -> None:

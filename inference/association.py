@@ -37,10 +37,11 @@ def pair_costs(
         alone: labels never paired with another label.
     """
     costs = 1.0 - iou_matrix(grow(tracks, buffer), grow(detections, buffer))
-    for row, mine in enumerate(track_labels):
-        for column, theirs in enumerate(labels):
-            if mine != theirs:
-                costs[row, column] += FORBIDDEN if mine in alone or theirs in alone else OTHER_LABEL
+    mine, theirs = np.array(track_labels)[:, None], np.array(labels)[None, :]
+    other = mine != theirs
+    if other.any():
+        lonely = np.isin(mine, list(alone)) | np.isin(theirs, list(alone))
+        costs += np.where(other, np.where(lonely, FORBIDDEN, OTHER_LABEL), 0.0).astype(np.float32)
     return costs
 
 

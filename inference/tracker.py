@@ -19,7 +19,7 @@ from inference.association import assign, pair_costs
 from inference.geometry import clip_box, iou_matrix
 from inference.life import MAX_GAP_S, Life, TrackerSettings, lost_twin
 from inference.motion import KalmanBank, MotionPath, to_centre, to_corners
-from inference.types import Box, Detections, Track
+from inference.types import Detections, Track
 
 __all__ = ["Tracker", "TrackerSettings"]
 
@@ -144,7 +144,8 @@ class Tracker:
             (here, low, 0.0, 0.6),
             (near, high, s.wide_buffer, s.max_cost),
         ):
-            rows = [r for r in rows if r not in {row for row, _ in pairs}]
+            taken = {row for row, _ in pairs}
+            rows = [r for r in rows if r not in taken]
             left = columns[~np.isin(columns, [column for _, column in pairs])]
             pairs += self._stage(rows, left, detections, buffer, limit, last_seen=buffer == s.wide_buffer)
         return pairs
@@ -246,9 +247,10 @@ class Tracker:
                 yield self._track(row, box, life)
 
     def _track(self, row: int, box: NDArray[np.floating], life: Life) -> Track:
-        vx, vy, vw, vh = (float(v) for v in self._bank.speed[row])
+        vx, vy, vw, vh = self._bank.speed[row].tolist()
         velocity = (vx - vw / 2, vy - vh / 2, vx + vw / 2, vy + vh / 2)
-        corners = Box(*clip_box((float(box[0]), float(box[1]), float(box[2]), float(box[3]))))
+        x0, y0, x1, y1 = box.tolist()
+        corners = clip_box((x0, y0, x1, y1))
         return Track(life.id, corners, velocity, life.label, life.score, life.measured_ns, life.confirmed)
 
     def _row(self, track_id: int) -> int | None:

@@ -13,10 +13,9 @@ from typing import cast
 import av
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
-from av.video.reformatter import VideoReformatter
 
 from stream.clock import Clock
-from stream.pixels import AvPixels
+from stream.pixels import AvPixels, StreamReformatter
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +98,7 @@ class DecoderThread:
         self._wake = threading.Condition()
         self._closed = False
         self._wait_key = True
-        self._reformatter = VideoReformatter()
+        self._reformatter = StreamReformatter()
         self._thread = threading.Thread(target=self._run, name="video-decoder", daemon=True)
         self._thread.start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import cast
 
 import av
@@ -12,22 +13,47 @@ from numpy.typing import NDArray
 _FORMATS = {"bgr": "bgr24", "rgb": "rgb24", "gray": "gray"}
 
 
+class StreamReformatter:
+    """A stream's converter, safe to use from several threads: one conversion at a time.
+
+    PyAV's own keeps tables between frames and releases the interpreter's lock while it works.
+    """
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+        self._lock = threading.Lock()
+
+    def reformat(
+        self,
+        frame: av.VideoFrame,
+        width: int | None = None,
+        height: int | None = None,
+        format: str | None = None,
+        *,
+        interpolation: int | None = None,
+        threads: int | None = None,
+    ) -> av.VideoFrame:
+        """As `VideoReformatter.reformat`."""
+        with self._lock:
+            return self._reformatter.reformat(
+                frame, width, height, format, interpolation=interpolation, threads=threads
+            )
+
+
 class AvPixels:
     """A decoded frame, upright, that converts lazily.
 
-    One `VideoReformatter` is shared by all frames of a stream: it keeps swscale's tables between frames
-    (a new one per frame costs three times as much). Single-threaded on purpose: swscale's own threads
-    make the tail worse. Not thread-safe, and frames that share a reformatter must not be converted at the
-    same time.
+    One converter is shared by all frames of a stream: it keeps swscale's tables between frames (a new one per
+    frame costs three times as much). Single-threaded on purpose: swscale's own threads make the tail worse.
 
     Args:
         frame: the decoded frame; never given to an encoder (encoders change it).
-        reformatter: the stream's converter.
+        reformatter: the stream's converter; a `StreamReformatter` where several threads convert.
     """
 
     __slots__ = ("_frame", "_reformatter", "_turns")
 
-    def __init__(self, frame: av.VideoFrame, reformatter: VideoReformatter) -> None:
+    def __init__(self, frame: av.VideoFrame, reformatter: VideoReformatter | StreamReformatter) -> None:
         self._frame = frame
         self._reformatter = reformatter
         self._turns = round(frame.rotation / 90) % 4

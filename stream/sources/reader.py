@@ -12,13 +12,12 @@ from urllib.parse import unquote, urlsplit
 import av
 import imageio_ffmpeg
 from av.codec.context import Flags
-from av.video.reformatter import VideoReformatter
 
 from stream.bitstream import is_keyframe
 from stream.clock import Clock
 from stream.errors import SourceError
 from stream.packets import AnnexB, open_media, passthrough_codec
-from stream.pixels import AvPixels
+from stream.pixels import AvPixels, StreamReformatter
 from stream.sources.outlet import Outlet
 from stream.timeline import Timeline
 from stream.transcode import OPUS_HZ, OpusTranscoder, VideoTranscoder
@@ -69,7 +68,7 @@ class Reader:
         self._loop = loop
         self._live = live
         self._timeline = Timeline()
-        self._reformatter = VideoReformatter()
+        self._reformatter = StreamReformatter()
         self._encoder: VideoTranscoder | None = None
         self._opus: OpusTranscoder | None = None
         self._info: SourceInfo | None = None

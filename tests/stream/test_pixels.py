@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -8,7 +9,7 @@ import pytest
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from stream.pixels import AvPixels, _rotate_vectors, _unrotate
+from stream.pixels import AvPixels, StreamReformatter, _rotate_vectors, _unrotate
 from tests.stream.media import picture, read_barcode, write_clip
 
 QUADRANTS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
@@ -88,6 +89,19 @@ def test_arrays_belong_to_the_caller() -> None:
     pixels.scaled(32, 24, "bgr")[:] = 0
     assert np.array_equal(first, before)
     first[:] = 7  # writable
+
+
+def test_frames_of_a_stream_may_be_converted_in_several_threads() -> None:
+    reformatter = StreamReformatter()
+    frames = [av.VideoFrame.from_ndarray(picture(n, 640, 360), format="rgb24") for n in range(8)]
+    pixels = [AvPixels(frame.reformat(format="yuv420p"), reformatter) for frame in frames]
+
+    def read(n: int) -> list[int]:
+        sizes = ((320, 180), (640, 360), (416, 234))
+        return [read_barcode(pixels[n % 8].scaled(*sizes[k % 3], "gray")) for k in range(30)]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(read, range(16))) == [[n % 8] * 30 for n in range(16)]
 
 
 def test_full_picture_carries_the_barcode() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from training.show import catalogue, encode, plates, script, sprites, views
+from training.show import catalogue, encode, extras, plates, script, sprites, views
 from training.show.camera import FPS, HEIGHT, WIDTH
 from training.show.compose import Stock, frame
 from training.show.hand import grip, open_hand
@@ -89,6 +89,10 @@ def run(stage: str, cache: Path, out: Path, seed: int, workers: int, progress: P
         sprites.render(views.show_views(), cache / "views", sprites.SHOW_LIGHT, 512, 20, seed)
     elif stage == "turntables":
         sprites.render(views.turntables(), cache.parent / "sprites", sprites.SHOW_LIGHT, 384, 24, seed)
+    elif stage == "extras":
+        sprites.render(
+            extras.extra_views(seed), cache.parent / "sprites-extra", sprites.SHOW_LIGHT, 288, 16, seed
+        )
     elif stage == "compose":
         compose(cache, seed, progress, workers)
     elif stage == "encode":
@@ -109,9 +113,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--stage",
-        choices=(*STAGES, "turntables", "all"),
+        choices=(*STAGES, "turntables", "extras", "all"),
         default="all",
-        help="all: everything but the training turntables",
+        help="all: everything but what training alone needs",
     )
     parser.add_argument("--seed", type=int, default=3, help="seed of the decoration and of the render noise")
     parser.add_argument(

@@ -16,7 +16,7 @@ from training.show.sprites import Request, View
 from training.show.views import name
 
 PHOTO = 320
-ANGLES: tuple[tuple[int, int], ...] = ((5, -28), (20, 33), (5, 180))
+ANGLES: tuple[tuple[int, int], ...] = ((4, -11), (20, 33), (5, 180))
 
 
 def photo_views() -> list[Request]:
@@ -33,8 +33,8 @@ def photo(path: Path, elevation: float) -> Image.Image:
     canvas = np.repeat(
         (0.985 - 0.05 * np.clip(yy - 0.45, 0, 1) - 0.03 * (xx - 0.5) ** 2)[..., None], 3, axis=2
     )
-    wide = (sprite.hull[:, 0].max() - sprite.hull[:, 0].min()) / 2
-    middle = (sprite.hull[:, 0].max() + sprite.hull[:, 0].min()) / 2
+    middle = sprite.origin[0]
+    wide = min(sprite.hull[:, 0].max() - middle, middle - sprite.hull[:, 0].min())
     flat = max(0.1, math.sin(math.radians(elevation)))
     d = ((xx * size - middle) / (1.05 * wide)) ** 2 + (
         (yy * size - sprite.origin[1]) / (0.9 * wide * flat + 4)

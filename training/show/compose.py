@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from training.show import script
 from training.show.camera import ELEVATION, FPS, HEIGHT, WIDTH, Spot, Window, project
-from training.show.picture import Array, Layer, Sprite, affine, lay, load, outline, warp
+from training.show.picture import Array, Layer, Sprite, affine, lay, load, outline, turn, warp
 from training.show.products import PRODUCTS
 from training.show.views import HELD_ELEVATION, HELD_STEP, toward
 
@@ -54,7 +54,7 @@ class Stock:
     plate: Image.Image
     _views: dict[str, list[tuple[float, float, Path]]] = field(default_factory=dict)
     _loaded: dict[Path, Sprite] = field(default_factory=dict)
-    _mixed: dict[tuple[Path, Path, int], Image.Image] = field(default_factory=dict)
+    _turned: dict[tuple[Path, int], Image.Image] = field(default_factory=dict)
 
     def sprite(self, path: Path, elevation: float) -> Sprite:
         """A view, cleaned of render noise once."""
@@ -79,20 +79,24 @@ class Stock:
         return (low if lifted < 0.5 else high), Image.blend(low_image, high_image, lifted)
 
     def _at(self, product: str, yaw: float, elevation: float) -> tuple[Sprite, Image.Image]:
-        ring = [(y, e, p) for e, y, p in self._views[product] if e == elevation]
-        below = min(ring, key=lambda v: (yaw - v[0]) % 360)
-        above = min(ring, key=lambda v: (v[0] - yaw) % 360)
-        gap = (above[0] - below[0]) % 360
-        if gap == 0 or gap > HELD_STEP:
-            near = min(ring, key=lambda v: abs((v[0] - yaw + 180) % 360 - 180))
-            sprite = self.sprite(near[2], elevation)
+        """The two views nearest in yaw, each turned the rest of the way, mixed so that highlights glide."""
+        ring = [(y, p) for e, y, p in self._views[product] if e == elevation]
+        near = sorted(ring, key=lambda v: abs((v[0] - yaw + 180) % 360 - 180))[:2]
+        apart = [round(4 * ((yaw - y + 180) % 360 - 180)) for y, _ in near]
+        sprite = self.sprite(near[0][1], elevation)
+        if apart[0] == 0 or not any(act.product == product for act in script.ACTS):
             return sprite, sprite.image
-        first, second = self.sprite(below[2], elevation), self.sprite(above[2], elevation)
-        share = round(16 * ((yaw - below[0]) % 360) / gap)
-        index = (below[2], above[2], share)
-        if index not in self._mixed:
-            self._mixed[index] = Image.blend(first.image, second.image, share / 16)
-        return (first if share < 8 else second), self._mixed[index]
+        first = self._turn(near[0][1], elevation, apart[0])
+        if len(near) < 2 or abs(apart[0]) + abs(apart[1]) > 4 * HELD_STEP:
+            return sprite, first
+        second = self._turn(near[1][1], elevation, apart[1])
+        return sprite, Image.blend(first, second, abs(apart[0]) / (abs(apart[0]) + abs(apart[1])))
+
+    def _turn(self, path: Path, elevation: float, quarters: int) -> Image.Image:
+        if (path, quarters) not in self._turned:
+            sprite = self.sprite(path, elevation)
+            self._turned[path, quarters] = turn(sprite.image, sprite.origin[0], quarters / 4)
+        return self._turned[path, quarters]
 
 
 def _item(stock: Stock, number: int, product: str, t: float, window: Window) -> Item:
@@ -272,6 +276,23 @@ def _shade_by_hand(canvas: Array, alpha: Array, t: float) -> None:
     canvas *= 1 - strength * np.asarray(full, dtype=np.float32)[..., None]
 
 
+def _mean(pictures: list[Array]) -> Array:
+    total = pictures[0]
+    for picture in pictures[1:]:
+        total += picture
+    if len(pictures) > 1:
+        total *= np.float32(1 / len(pictures))
+    return total
+
+
+def _develop(canvas: Array, gain: float) -> NDArray[np.uint8]:
+    """Light times the camera's gain, its bright end rolled off, in 8 bits by a table."""
+    light = np.linspace(0, 1, 4096) * gain ** (1 / 2.2)
+    curve = np.where(light > 0.85, 0.85 + 0.15 * np.tanh((light - 0.85) / 0.15), light)
+    table = np.round(curve * 255).astype(np.uint8)
+    return np.asarray(table[(np.clip(canvas, 0, 1) * 4095).astype(np.uint16)])
+
+
 def frame(stock: Stock, index: int, samples: int = 3) -> tuple[NDArray[np.uint8], list[Seen]]:
     """Picture `index` as uint8 (HEIGHT, WIDTH, 3), shutter half open, and its ground truth at mid shutter."""
     t = index / FPS
@@ -290,12 +311,10 @@ def frame(stock: Stock, index: int, samples: int = 3) -> tuple[NDArray[np.uint8]
             stills.append(_still(stock, when, below, resting))
         if hand:
             groups.append(_merge(spread([item for item in others if item.depth <= HELD_DEPTH + 5])))
-    canvas = np.mean(stills, axis=0, dtype=np.float32)
+    canvas = _mean(stills)
     if hand:
-        group = np.mean(groups, axis=0, dtype=np.float32)
+        group = _mean(groups)
         _shade_by_hand(canvas, group[..., 3], t)
         canvas *= 1 - group[..., 3:]
         canvas += group[..., :3]
-    exposed = np.clip(canvas, 0, None) * script.exposure(t) ** (1 / 2.2)
-    exposed = np.where(exposed > 0.85, 0.85 + 0.15 * np.tanh((exposed - 0.85) / 0.15), exposed)
-    return np.round(np.clip(exposed, 0, 1) * 255).astype(np.uint8), truth(items, layers)
+    return _develop(canvas, script.exposure(t)), truth(items, layers)

@@ -57,7 +57,7 @@ def nail(tip: Point3, before: Point3, outward: Point3, size: float) -> Part:
     side = np.cross(along, out)
     dome = lathe([(0, -0.2, 0), (0.8, -0.1, 0.3), (1.0, 0.1, 0.3), (0.0, 0.45, 0.8)], 24)
     x, y, z = (dome[..., k : k + 1] for k in range(3))
-    center = np.array(tip) - along * size * 0.25 + out * size * 0.62
+    center = np.array(tip) - along * size * 0.25 + out * size * 0.74
     return Part(center + size * (0.62 * x * side + 0.9 * y * along + 0.35 * z * out), NAIL, 0.25, coat=0.3)
 
 
@@ -115,13 +115,13 @@ def grip(r: float) -> Hand:
         parts.append(nail(points[-1], points[-2], (points[-1][0], points[-1][1], 0.0), t * 0.95))
     thumb: list[Point3] = [
         (k + 0.32, -0.2, -0.42),
-        (k + 0.19, -0.33, -0.1),
-        (k + 0.06, -0.38, 0.2),
-        (k - 0.05, -0.38, 0.42),
-        (k - 0.13, -0.36, 0.6),
+        (k + 0.2, -0.33, -0.14),
+        (k + 0.09, -0.39, 0.1),
+        (k + 0.0, -0.4, 0.3),
+        (k - 0.08, -0.38, 0.46),
     ]
-    skin.append(Part(limb(thumb, [0.25, 0.19, 0.145, 0.14, 0.105]), SKIN, 0.45))
-    parts.append(nail(thumb[-1], thumb[-2], (0.25, -1.0, 0.15), 0.13))
+    skin.append(Part(limb(thumb, [0.25, 0.195, 0.155, 0.15, 0.118]), SKIN, 0.45))
+    parts.append(nail(thumb[-1], thumb[-2], (0.2, -1.0, 0.15), 0.14))
     wrist = (k + 0.72, -0.3, -0.95)
     for z, y, x, t in (
         (0.38, 0.02, 0.1, 0.16),
@@ -147,7 +147,7 @@ def grip(r: float) -> Hand:
         Part(limb([(k + 0.22, -0.2, -0.25), (k + 0.4, -0.24, -0.55), wrist], [0.2, 0.27, 0.27]), SKIN, 0.45)
     )
     arm, sleeve = forearm(wrist, (0.72, -0.28, -0.74))
-    body = lathe([(0, -1.5, 0), (r, -1.5, 0.05), (r, 1.2, 0.05), (0, 1.2, 0)])
+    body = lathe([(0, -1.5, 0), (0.7 * r, -1.5, 0.05), (0.7 * r, 1.2, 0.05), (0, 1.2, 0)])
     return Hand(skin + arm, parts + sleeve, [Part(body, "#888888", 0.6)])
 
 

@@ -33,9 +33,22 @@ def material(part):
     bsdf.inputs["Clearcoat"].default_value = part["coat"]
     bsdf.inputs["Clearcoat Roughness"].default_value = 0.08
     if part.get("skin"):
-        bsdf.inputs["Subsurface"].default_value = 0.0
-        bsdf.inputs["Subsurface Radius"].default_value = (0.12, 0.04, 0.02)
-        bsdf.inputs["Subsurface Color"].default_value = linear("#d4674a")
+        coord = nodes.new("ShaderNodeTexCoord")
+        blotch, mix = nodes.new("ShaderNodeTexNoise"), nodes.new("ShaderNodeMixRGB")
+        blotch.inputs["Scale"].default_value, blotch.inputs["Detail"].default_value = 3.5, 6.0
+        mix.inputs["Color1"].default_value, mix.inputs["Color2"].default_value = (
+            linear("#d39a78"),
+            linear("#bd6f54"),
+        )
+        links.new(coord.outputs["Object"], blotch.inputs["Vector"])
+        links.new(blotch.outputs["Fac"], mix.inputs["Fac"])
+        links.new(mix.outputs["Color"], bsdf.inputs["Base Color"])
+        crease, bump = nodes.new("ShaderNodeTexNoise"), nodes.new("ShaderNodeBump")
+        crease.inputs["Scale"].default_value, crease.inputs["Detail"].default_value = 16.0, 6.0
+        bump.inputs["Strength"].default_value, bump.inputs["Distance"].default_value = 0.25, 0.04
+        links.new(coord.outputs["Object"], crease.inputs["Vector"])
+        links.new(crease.outputs["Fac"], bump.inputs["Height"])
+        links.new(bump.outputs["Normal"], bsdf.inputs["Normal"])
     if part.get("texture"):
         tex = nodes.new("ShaderNodeTexImage")
         tex.image = bpy.data.images.load(part["texture"])

@@ -8,13 +8,11 @@ Below `EXACT_BELOW` vectors a search is one matrix product and exact; above, HNS
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
 import tempfile
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import hnswlib
@@ -22,24 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import ProductIndexError
+from inference.manifest import FORMAT, read_checked, read_manifest, replace_file, store
 from inference.types import ProductIndex
 
-FORMAT = 1
+__all__ = ["EXACT_BELOW", "IndexHolder", "LoadedIndex", "build_index", "load_index", "read_manifest"]
+
 EXACT_BELOW = 5000
 _EF = 96
 _VIEWS = 4  # views per product an approximate search allows for
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What an index says of itself."""
-
-    format: int
-    dim: int
-    vectors: int
-    products: int
-    model_hash: str
-    files: dict[str, str]
 
 
 class LoadedIndex:
@@ -174,14 +162,14 @@ def build_index(
     buffer = io.BytesIO()
     np.save(buffer, vectors)
     files = {
-        "vectors": _store(folder, "vectors", ".npy", buffer.getvalue()),
-        "products": _store(folder, "products", ".json", json.dumps(products).encode()),
+        "vectors": store(folder, "vectors", ".npy", buffer.getvalue()),
+        "products": store(folder, "products", ".json", json.dumps(products).encode()),
     }
     if graph is not None:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             path = os.path.join(scratch, "graph.bin")
             graph.save_index(path)
-            files["graph"] = _store(folder, "graph", ".bin", Path(path).read_bytes())
+            files["graph"] = store(folder, "graph", ".bin", Path(path).read_bytes())
     manifest = {
         "format": FORMAT,
         "dim": dim,
@@ -190,7 +178,7 @@ def build_index(
         "model_hash": model_hash,
         "files": files,
     }
-    _replace(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
+    replace_file(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
     for stale in folder.iterdir():
         if stale.is_file() and stale.name != "manifest.json" and stale.name not in files.values():
             stale.unlink(missing_ok=True)
@@ -214,7 +202,7 @@ def load_index(directory: str | Path, model_hash: str) -> LoadedIndex:
         raise ProductIndexError(
             f"{folder}: made with embedder {manifest.model_hash[:12]}, expected {model_hash[:12]}; {fix}"
         )
-    data = {kind: _checked(folder, name, fix) for kind, name in manifest.files.items()}
+    data = {kind: read_checked(folder, name, fix) for kind, name in manifest.files.items()}
     try:
         products = json.loads(data["products"])
         vectors = np.load(io.BytesIO(data["vectors"]), allow_pickle=False)
@@ -231,33 +219,6 @@ def load_index(directory: str | Path, model_hash: str) -> LoadedIndex:
         graph.load_index(str(folder / manifest.files["graph"]))
         graph.set_ef(_EF)
     return LoadedIndex(products, vectors, graph)
-
-
-def read_manifest(directory: str | Path) -> Manifest:
-    """What the index in `directory` says of itself.
-
-    Raises:
-        ProductIndexError: there is none, or it cannot be read.
-    """
-    path = Path(directory) / "manifest.json"
-    fix = "run `vitrine catalog import` to build it"
-    try:
-        raw = json.loads(path.read_bytes())
-        manifest = Manifest(
-            int(raw["format"]),
-            int(raw["dim"]),
-            int(raw["vectors"]),
-            int(raw["products"]),
-            str(raw["model_hash"]),
-            {str(kind): os.path.basename(str(name)) for kind, name in raw["files"].items()},
-        )
-    except FileNotFoundError as error:
-        raise ProductIndexError(f"{directory}: no product index here; {fix}", http_status=404) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ProductIndexError(f"{path}: damaged ({type(error).__name__}: {error}); {fix}") from error
-    if manifest.format != FORMAT:
-        raise ProductIndexError(f"{path}: got format {manifest.format}, expected {FORMAT}; {fix}")
-    return manifest
 
 
 def _collect(
@@ -283,37 +244,3 @@ def _graph(vectors: NDArray[np.float32]) -> hnswlib.Index:
     graph.add_items(vectors, np.arange(len(vectors)))
     graph.set_ef(_EF)
     return graph
-
-
-def _store(folder: Path, kind: str, suffix: str, data: bytes) -> str:
-    """Write `data` under a name made of its hash; returns the name."""
-    name = f"{kind}-{hashlib.sha256(data).hexdigest()}{suffix}"
-    _replace(folder / name, data)
-    return name
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file completely, then rename it into place."""
-    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
-
-
-def _checked(folder: Path, name: str, fix: str) -> bytes:
-    try:
-        data = (folder / name).read_bytes()
-    except OSError as error:
-        raise ProductIndexError(f"{folder / name}: missing ({error.strerror}); {fix}") from error
-    digest = hashlib.sha256(data).hexdigest()
-    if digest not in name:
-        raise ProductIndexError(
-            f"{folder / name}: damaged: got sha256 {digest[:12]}, expected its name; {fix}"
-        )
-    return data

@@ -53,6 +53,10 @@ class Stage:
         await self.publisher.publish(self.author.set_products(card(pid) for pid in range(1, products + 1)))
         await self.publisher.publish(self.author.live(1, 0, 120))
 
+    def publish_over(self, bus: Bus) -> None:
+        """Let the author be on another node than the gateway."""
+        self.publisher = StreamPublisher(self.author, bus)
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Let the loop run until `condition` holds, three seconds at most."""
         deadline_s = asyncio.get_running_loop().time() + 3
@@ -98,6 +102,10 @@ class Viewer:
             message = json.loads(await self.wire.recv())
         assert isinstance(message, dict)
         return message
+
+    def publish_over(self, bus: Bus) -> None:
+        """Let the author be on another node than the gateway."""
+        self.publisher = StreamPublisher(self.author, bus)
 
     async def until(self, tag: str) -> dict[str, Any]:
         """The next message with this tag; others are skipped."""

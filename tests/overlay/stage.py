@@ -103,10 +103,6 @@ class Viewer:
         assert isinstance(message, dict)
         return message
 
-    def publish_over(self, bus: Bus) -> None:
-        """Let the author be on another node than the gateway."""
-        self.publisher = StreamPublisher(self.author, bus)
-
     async def until(self, tag: str) -> dict[str, Any]:
         """The next message with this tag; others are skipped."""
         while (message := await self.receive())["t"] != tag:

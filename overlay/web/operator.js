@@ -6,8 +6,8 @@ import { sparkline, stackedBars, stackedTimeline } from "./plot.js";
 const SLOTS = 120; // seconds of history, one sample each
 const STALE_MS = 4000;
 const STAGES = {
-  receive: "#5f8fe8", queue: "#7d76dc", pixels: "#4fb0bf", detect: "#f2c879", boxes: "#b98f45", track: "#6fcf9f",
-  embed: "#d98cb3", match: "#b9a5ee", publish: "#93a4b8",
+  receive: "#5f8fe8", queue: "#7d76dc", pixels: "#4fb0bf", preprocess: "#8fc7d6", detect: "#f2c879", decode: "#d69a5c", boxes: "#b98f45",
+  track: "#6fcf9f", embed: "#d98cb3", match: "#b9a5ee", publish: "#93a4b8",
 };
 const OTHER = "#6d7683";
 const FRAME_WORDS = {
@@ -76,7 +76,7 @@ function tile(name, title, value, unit, words, tone, values, look) {
   let parts = tiles.get(name);
   if (!parts) {
     parts = { value: h("span.value"), unit: h("span.unit"), words: h("p.words"), plot: h("canvas", { "aria-hidden": "true" }) };
-    parts.box = h("article.tile", {}, h("h3", {}, title), h("p.number", {}, parts.value, " ", parts.unit), parts.words, parts.plot);
+    parts.box = h("article.tile", {}, h("h2", {}, title), h("p.number", {}, parts.value, " ", parts.unit), parts.words, parts.plot);
     tiles.set(name, parts);
     byId("tiles").append(parts.box);
   }
@@ -251,7 +251,7 @@ function openDoor(words) {
   setText(byId("badge-words"), "Key needed");
 }
 
-byId("door").addEventListener("submit", (event) => {
+byId("door-form").addEventListener("submit", (event) => {
   event.preventDefault();
   key = byId("key").value.trim();
   keepKey("operator", key);

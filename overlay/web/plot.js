@@ -92,7 +92,7 @@ export function stackedTimeline(canvas, layers, { slots, budget, total, unit }) 
   const area = begin(canvas);
   if (!area) return;
   const { context, width, height } = area;
-  const left = 52;
+  const left = 58;
   const bottom = height - 20;
   const length = Math.max(0, ...layers.map((layer) => layer.values.length), total.length);
   const sums = Array.from({ length }, (_, index) => {

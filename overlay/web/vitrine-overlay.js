@@ -783,14 +783,16 @@ class SpotView {
     const paid = card?.label ? "Paid" : card?.third_party ? "Partner" : "";
     const parts = state === "similar" ? [["kind", "Similar:"], ["title", title]] : [["title", title], ["price", price]];
     if (paid) parts.unshift(["ad", paid]);
-    this.#chip.replaceChildren(...parts.filter(([, text]) => text).map(([name, text]) => {
+    const shown = parts.filter(([, text]) => text);
+    this.#chip.replaceChildren(...shown.flatMap(([name, text]) => {
       const span = document.createElement("span");
       span.className = name;
       span.textContent = text;
-      return span;
+      return [span, " "];
     }));
-    const words = [state === "similar" ? `Similar: ${title}` : title, price, card?.label, pinned ? "shown by the host now" : ""];
-    this.button.setAttribute("aria-label", words.filter(Boolean).join(", "));
+    const visible = shown.map(([, text]) => text).join(" "); // the name begins with what is seen (WCAG 2.5.3)
+    const more = [state === "similar" ? price : "", card?.label, pinned ? "shown by the host now" : ""];
+    this.button.setAttribute("aria-label", [visible, ...more].filter(Boolean).join(", "));
     this.label.width = 0; // to be measured again
   }
 
@@ -868,10 +870,10 @@ class Surface {
         const rtp = frame.metadata?.().rtpTimestamp;
         if (Number.isInteger(rtp)) return { image: frame, rtp, close: () => frame.close() };
         frame.close();
+        if (!frame.metadata) this.#grabs = false;
       } catch {
-        // no WebCodecs here, or a video of another origin
+        this.#grabs = false; // no WebCodecs here, or a video of another origin
       }
-      this.#grabs = false;
     }
     return { image: video, rtp: null, close: () => {} };
   }
@@ -1112,6 +1114,10 @@ export class VitrineOverlay extends Base {
    */
   #drawing(rtp, mediaTime) {
     const model = this.#model;
+    if (!Number.isInteger(rtp) && this.#clock === "rtp") { // a copy of the last frame, as a browser makes when tracks end
+      const { frame, epoch, rtp: key } = this.#shown;
+      return { frame, epoch, rtp: key, ...model.history.draw(epoch, key) };
+    }
     if (!Number.isInteger(rtp) && this.#video.srcObject) { // live, but the frame has no name: newest sample, not frame-exact
       this.#clock = "arrival";
       const epoch = model.epochs.at(-1)?.[0] ?? 0;
@@ -1281,7 +1287,8 @@ export class VitrineOverlay extends Base {
 
   #showLive() {
     const { live, reason } = this.#model;
-    this.#setState(live ? "live" : reason ? "ended" : "away", reason);
+    const broken = /timeout|error|fail|lost|silent/i.test(reason); // the host may be back any moment
+    this.#setState(live ? "live" : reason === "" || broken ? "away" : "ended", reason);
   }
 
   #setState(state, reason) {

@@ -24,7 +24,7 @@ function situation() {
   }
   if (talk === "missing") return { badge: "Not found", tone: "idle", veil: `There is no show called "${stream}" yet. This page keeps looking.` };
   if (talk === "ended") return { badge: "Ended", tone: "idle", veil: "The host has left. The products stay here; the picture returns when the host does." };
-  if (talk === "away" || player.state === "waiting") return { badge: "Host away", tone: "idle", veil: "Waiting for the host to go live." };
+  if (talk === "away" || player.state === "waiting") return { badge: "Host away", tone: "idle", veil: overlay.diagnostics.reason ? "The host's connection broke off. Waiting for it to return." : "Waiting for the host to go live." };
   if (player.state === "playing" && talk === "live") return { badge: "Live", tone: "live", veil: "" };
   if (player.state === "playing") return { badge: "Reconnecting", tone: "warn", note: "The video plays; hotspots are reconnecting." };
   if (player.state === "stalled") return { badge: "Waiting", tone: "warn", note: "The video stopped; waiting for the host." };

@@ -113,9 +113,9 @@ export class WhipPublisher extends EventTarget {
   }
 
   async #connect() {
-    this.#drop();
+    this.#hangUp();
     const run = this.#run;
-    this.#set("connecting", "Connecting.");
+    if (this.#state !== "retrying") this.#set("connecting", "Connecting.");
     const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     this.#peer = peer;
     for (const track of this.#media.getTracks()) {
@@ -148,12 +148,18 @@ export class WhipPublisher extends EventTarget {
     }
   }
 
+  /** Ends the show at the server too. */
   #drop() {
+    release(this.#resource, this.#key);
+    this.#resource = "";
+    this.#hangUp();
+  }
+
+  /** Leaves the session to the server: the next one takes it over, so that viewers see a pause and not an end. */
+  #hangUp() {
     this.#run++;
     clearTimeout(this.#timer);
     clearInterval(this.#watch);
-    release(this.#resource, this.#key);
-    this.#resource = "";
     this.#peer?.close();
     this.#peer = null;
     this.#previous = null;
@@ -180,7 +186,7 @@ export class WhipPublisher extends EventTarget {
   }
 
   #retry(words, delayMs = null) {
-    this.#drop();
+    this.#hangUp();
     this.#set("retrying", words);
     this.#timer = setTimeout(() => this.#connect(), delayMs ?? backoffMs(this.#attempt++, Math.random()));
   }

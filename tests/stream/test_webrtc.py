@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiortc import RTCSessionDescription
 
 from stream import hooks
 from stream.clock import MonotonicClock
@@ -22,7 +23,7 @@ from stream.settings import RtcSettings
 from stream.types import Frame
 from stream.webrtc import Ingest, Playback
 from tests.stream.offers import CHROMIUM, offer, video
-from tests.stream.peers import watching
+from tests.stream.peers import IDR, ScriptedTrack, connection, watching
 from tests.stream.rig import STREAM, RecordingSink, Server, serve, until
 
 MS = 1_000_000
@@ -354,6 +355,30 @@ async def test_exhausted_ports_are_an_error_and_are_free_again_after_the_end() -
     await first.close("bye")
     second = await accept(CHROMIUM, udp_ports=(port, port))
     await second.close("bye")
+
+
+async def test_publisher_without_candidates_connects() -> None:
+    pc, track, sink = connection(), ScriptedTrack(), RecordingSink()
+    pc.addTransceiver(track, direction="sendonly")
+    hooks.limit_network(pc, loopback=True, udp_ports=None)
+    await pc.setLocalDescription(await pc.createOffer())
+    kept = [line for line in pc.localDescription.sdp.splitlines() if "candidate" not in line]
+    ingest = await Ingest.accept(
+        offer="\r\n".join(kept) + "\r\n",
+        stream=STREAM,
+        epoch=1,
+        sink=sink,
+        clock=MonotonicClock(),
+        settings=RtcSettings(),
+    )
+    try:
+        await pc.setRemoteDescription(RTCSessionDescription(ingest.answer, "answer"))
+        track.put(IDR, 1000)
+        await until(lambda: sink.encoded)
+        assert ingest.connected
+    finally:
+        await pc.close()
+        await ingest.close("bye")
 
 
 async def test_damaged_offers_are_refused_not_raised() -> None:

@@ -170,12 +170,16 @@ def run_demo(config: Config, seconds: float | None, as_json: bool, console: Cons
     Raises:
         EngineError: the engine cannot start, or the show cannot be published.
     """
-    own = replace(
+    return asyncio.run(_run(demo_config(config), seconds, as_json, console))
+
+
+def demo_config(config: Config) -> Config:
+    """`config` with the demo's catalogue, and its state in a folder of its own."""
+    return replace(
         config,
         server=replace(config.server, data_dir=config.server.data_dir / "demo"),
         catalog=replace(config.catalog, feed=str(CATALOGUE), own_seller=_own_seller()),
     )
-    return asyncio.run(_run(own, seconds, as_json, console))
 
 
 def _own_seller() -> str:

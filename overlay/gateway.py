@@ -118,7 +118,8 @@ class ViewerConnection(asyncio.Protocol):
         """Set the socket up so that as little as possible waits where it cannot be taken back."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.set_write_buffer_limits(high=0)
+        # Not 0: over TLS that would pause an empty buffer, and nothing would ever resume it.
+        transport.set_write_buffer_limits(high=1, low=0)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -58,6 +58,7 @@ class Room:
         self._pumping: asyncio.Handle | None = None
         self._turn = 0
         self._reported: PositionsFrame | None = None
+        self._complete: bytes | None = None
 
     def __len__(self) -> int:
         return len(self._joined)
@@ -82,6 +83,10 @@ class Room:
         """The snapshot, and the missed events where they can be replayed, as websocket frames."""
         assert self.replica is not None
         catchup = self.replica.catch_up(resume)
+        if not catchup.snapshot.recovered:
+            if self._complete is None:
+                self._complete = text_frame(encode(catchup.snapshot))
+            return [self._complete]
         return [text_frame(encode(catchup.snapshot)), *(text_frame(encode(e)) for e in catchup.events)]
 
     def sent(self, frame: PositionsFrame) -> None:
@@ -122,6 +127,7 @@ class Room:
 
     def _take(self, item: BusItem) -> bool:
         """Take in one item of the bus. False when it leaves a gap: subscribe again."""
+        self._complete = None
         match item:
             case SnapshotItem():
                 self._restart(item)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from overlay.catalog.store import CatalogStore
 from overlay.commerce.base import MAX_QUANTITY, ShopProduct
 from overlay.errors import CatalogError, CommerceError
@@ -18,13 +20,14 @@ class StaticCommerce:
 
     async def product(self, product_id: str) -> ShopProduct:
         """See `Commerce`."""
-        found = self._get(product_id)
+        found = await asyncio.to_thread(self._get, product_id)
         return ShopProduct(found.price, found.availability, found.sale_price)
 
     async def cart_url(self, product_id: str, quantity: int = 1) -> str:
         """See `Commerce`: the product page."""
         check_quantity(quantity)
-        return self._policy.link(self._get(product_id).link)
+        found = await asyncio.to_thread(self._get, product_id)
+        return self._policy.link(found.link)
 
     async def close(self) -> None:
         """See `Commerce`."""

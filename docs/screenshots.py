@@ -1,4 +1,4 @@
-"""Makes the pictures of the README: the demo's own pages in a real Chromium. ``python docs/screenshots.py``."""
+"""Makes the README's pictures: the demo's pages in Chromium. Run: python docs/screenshots.py."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,24 +97,28 @@ def load_recognition(config: InferenceConfig, clock: Clock) -> Recognition:
 def refresh_index(store: CatalogStore, data_dir: Path, embedder: OnnxEmbedder, holder: IndexHolder) -> int:
     """Put the catalogue's vectors into service; returns how many products can be recognised. Blocking.
 
-    The index on disk is used when it is of this embedder and not older than the catalogue, and is built anew
-    otherwise.
+    The index on disk is used when it was built from exactly these vectors, and is built anew otherwise.
 
     Raises:
         ProductIndexError: it cannot be written.
     """
-    folder = data_dir / INDEX_DIR
+    folder, seal = data_dir / INDEX_DIR, data_dir / f"{INDEX_DIR}.sha256"
     items = list(store.vectors(embedder.model_hash))
     if not items:
         holder.swap(None)
         return 0
+    content = hashlib.sha256()
+    for product_id, vector in items:
+        content.update(product_id.encode() + b"\0" + vector.tobytes())
     try:
-        index = load_index(folder, embedder.model_hash)
-        if index.product_ids != frozenset(product for product, _ in items) or len(index) != len(items):
+        if not seal.exists() or seal.read_text() != content.hexdigest():
             raise ProductIndexError("older than the catalogue")
+        index = load_index(folder, embedder.model_hash)
     except ProductIndexError as error:
         log.info("building the product index", extra={"reason": str(error)})
+        seal.unlink(missing_ok=True)
         index = build_index(folder, items, embedder.dim, embedder.model_hash)
+        seal.write_text(content.hexdigest())
     holder.swap(index)
     return len(index.product_ids)
 

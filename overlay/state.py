@@ -138,6 +138,7 @@ class OverlayAuthor:
         self._pids: dict[str, int] = {}
         self._measured: Sample | None = None
         self._predicted: Sample | None = None
+        self._shown: ShowList | None = None  # asked for with every frame, changed by events only
 
     # ---- events --------------------------------------------------------------------------------------------
 
@@ -213,6 +214,7 @@ class OverlayAuthor:
             return None
         event = Event(self._state.seq + 1, body)
         self._state = replace(changed, seq=event.seq)
+        self._shown = None
         return event
 
     # ---- positions -----------------------------------------------------------------------------------------
@@ -250,12 +252,14 @@ class OverlayAuthor:
 
     def shown(self) -> ShowList:
         """What the host lets be shown; `Consent.limit` cuts it down further."""
-        ids = {card.pid: card.id for card in self._state.products}
-        return ShowList(
-            pids={card.id: card.pid for card in self._state.products},
-            pinned=frozenset(ids[pid] for pid in self._state.pinned),
-            hidden=frozenset(ids[pid] for pid in self._state.hidden),
-        )
+        if self._shown is None:
+            ids = {card.pid: card.id for card in self._state.products}
+            self._shown = ShowList(
+                pids={product_id: pid for pid, product_id in ids.items()},
+                pinned=frozenset(ids[pid] for pid in self._state.pinned),
+                hidden=frozenset(ids[pid] for pid in self._state.hidden),
+            )
+        return self._shown
 
     def snapshot(self) -> Snapshot:
         """Everything, as a viewer who arrives now needs it."""

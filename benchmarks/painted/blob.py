@@ -116,13 +116,21 @@ def find(planes: NDArray[np.float32]) -> tuple[float, float, float, float] | Non
     """
     blue, green, red = planes
     weight = np.clip((green - np.maximum(blue, red) - 60.0) / 100.0, 0.0, 1.0)
-    across, down = weight.sum(axis=0), weight.sum(axis=1)
-    total = float(across.sum())
-    if total < 40.0:
+    if float(weight.sum()) < 40.0:
         return None
-    x = float((across * (np.arange(across.size) + 0.5)).sum()) / total
-    y = float((down * (np.arange(down.size) + 0.5)).sum()) / total
-    width = total / float(np.percentile(across[across > 1], 80)) if (across > 1).any() else 1.0
-    height = total / float(np.percentile(down[down > 1], 80)) if (down > 1).any() else 1.0
+    # An encoder in need leaves specks of green where the object was: only what is near the bulk counts.
+    near = [slice(*_around(weight.sum(axis=axis))) for axis in (1, 0)]
+    bulk = weight[near[0], near[1]]
+    across, down = bulk.sum(axis=0), bulk.sum(axis=1)
+    total = float(across.sum())
+    x = near[1].start + float((across * (np.arange(across.size) + 0.5)).sum()) / total
+    y = near[0].start + float((down * (np.arange(down.size) + 0.5)).sum()) / total
     # across[x] is the object's height there, so total / height is its width; down[y] the other way round.
+    width, height = (total / max(1.0, float(np.percentile(sums[sums > 1], 80))) for sums in (across, down))
     return (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
+
+def _around(sums: NDArray[np.float32], reach: int = 34) -> tuple[int, int]:
+    """First and last index plus one within `reach` of the weighted median."""
+    middle = int(np.searchsorted(np.cumsum(sums), float(sums.sum()) / 2))
+    return max(0, middle - reach), min(sums.size, middle + reach + 1)

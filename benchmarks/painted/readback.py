@@ -71,7 +71,7 @@ def find_object(page: Picture, video: Area) -> tuple[float, float] | None:
     cut = _cut(page, video)
     red, green, blue = cut[..., 0], cut[..., 1], cut[..., 2]
     mask = (green > 130) & (red < 110) & (blue < 110)
-    return _centre(mask, 0.15 * OBJECT[1] * video.height, 0.15 * OBJECT[0] * video.width)
+    return _centre(mask, 0.4 * OBJECT[1] * video.height, 0.4 * OBJECT[0] * video.width)
 
 
 def find_marker(page: Picture, video: Area) -> tuple[float, float] | None:

@@ -29,3 +29,12 @@ def test_centre_is_found_to_a_third_of_a_pixel(shift: float) -> None:
 
 def test_nothing_green_is_nothing() -> None:
     assert find(np.full((3, 256, 416), 110, np.float32)) is None
+
+
+def test_specks_that_an_encoder_leaves_behind_do_not_move_the_object() -> None:
+    picture = planes(100, 60, 135, 95)
+    picture[:, 200:206, 300:306] = np.array([0, 200, 0], np.float32)[:, None, None]
+    box = find(picture)
+    assert box is not None
+    assert (box[0] + box[2]) / 2 == pytest.approx(117.5, abs=0.1)
+    assert (box[1] + box[3]) / 2 == pytest.approx(77.5, abs=0.1)

@@ -82,6 +82,12 @@ def test_marker_in_front_does_not_move_the_object() -> None:
     assert without.marker is None
 
 
+def test_specks_of_the_objects_colour_are_not_the_object() -> None:
+    page = painted(40, MOTION.at(40), None).copy()
+    page[500:510, 700:712] = OBJECT_RGB
+    assert read(page, AREA).object == pytest.approx(MOTION.at(40), abs=0.002)
+
+
 def test_object_outside_the_picture_is_not_found() -> None:
     assert read(painted(5, None, None), AREA).object is None
 

@@ -123,5 +123,4 @@ class Show:
 
     async def run(self) -> None:
         """Send the events that were authored, in order, until cancelled."""
-        await self._publisher.start()
         await self._publisher.run()

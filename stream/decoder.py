@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -98,6 +99,9 @@ class DecoderThread:
         self._wake = threading.Condition()
         self._closed = False
         self._wait_key = True
+        self._unfinished = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._reformatter = StreamReformatter()
         self._thread = threading.Thread(target=self._run, name="video-decoder", daemon=True)
         self._thread.start()
@@ -108,6 +112,8 @@ class DecoderThread:
             self._on_dropped("undecodable", 1)
             return
         self._wait_key = False
+        self._unfinished += 1
+        self._idle.clear()
         with self._wake:
             overfull = len(self._jobs) >= self._capacity
             dropped = len(self._jobs) if overfull else 0
@@ -119,6 +125,7 @@ class DecoderThread:
                 dropped += 1
             self._wake.notify()
         if overfull:
+            self._settle(dropped)
             self._on_dropped("decoder-full", dropped)
             if not keyframe:
                 self.reset()
@@ -127,6 +134,12 @@ class DecoderThread:
         """Decode nothing more until a keyframe (packets were lost), and ask for one."""
         self._wait_key = True
         self._on_need_keyframe()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until everything queued has been decoded and delivered, `seconds` at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
 
     def close(self) -> None:
         """Stop; nothing is delivered afterwards. Does not wait for the thread."""
@@ -153,9 +166,10 @@ class DecoderThread:
             except av.FFmpegError:
                 log.debug("access unit not decodable", extra={"codec": codec, "bytes": len(job.data)})
                 self._post(self._undecodable)
-                continue
+                frames = []
             for frame in frames:
                 self._deliver(frame, pending)
+            self._post(self._finished)
             for old in [key for key in pending if key < number - 32]:
                 del pending[old]
 
@@ -169,6 +183,14 @@ class DecoderThread:
         pixels = AvPixels(frame, self._reformatter)
         decoded = Decoded(job.rtp, job.arrived_ns, self._clock.now_ns(), pixels, job.keyframe)
         self._post(lambda: self._on_decoded(decoded))
+
+    def _finished(self) -> None:
+        self._settle(1)
+
+    def _settle(self, count: int) -> None:
+        self._unfinished -= count
+        if self._unfinished <= 0:
+            self._idle.set()
 
     def _undecodable(self) -> None:
         self._on_dropped("undecodable", 1)

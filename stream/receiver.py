@@ -101,6 +101,10 @@ class MediaReceiver:
         self._keyframes.ask()
         self._wake.set()
 
+    async def drain(self, seconds: float) -> None:
+        """Wait until what has arrived is decoded and delivered, `seconds` at most."""
+        await self._decoder.drain(seconds)
+
     def close(self) -> None:
         """Deliver nothing more."""
         self._closed = True

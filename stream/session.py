@@ -115,6 +115,7 @@ class Session:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
             try:
+                await self._finish(self._reason or "")
                 self._ended(self._reason or "error: cancelled")
                 async with asyncio.timeout(_CLOSE_S):
                     await self._pc.close()
@@ -131,6 +132,9 @@ class Session:
     async def _work(self) -> None:
         """What runs while the session is open; ends it by `_end`."""
         raise NotImplementedError
+
+    async def _finish(self, reason: str) -> None:
+        """Let what is under way come to its end; short."""
 
     def _ended(self, reason: str) -> None:
         """Called once, before the connection is closed."""

@@ -23,6 +23,7 @@ __all__ = ["Ingest", "Playback", "RtcSettings"]
 
 _MS = 1_000_000
 _VIEWER_TICK_S = 0.25
+_DRAIN_S = 0.3
 
 
 class Ingest(Session):
@@ -100,6 +101,10 @@ class Ingest(Session):
         reason = self._media.silent(now_ns)
         if reason:
             self._end(reason)
+
+    async def _finish(self, reason: str) -> None:
+        if reason == "bye":
+            await self._media.drain(_DRAIN_S)
 
     def _ended(self, reason: str) -> None:
         self._media.close()

@@ -18,6 +18,7 @@ from stream.settings import RtcSettings
 from stream.types import StreamId, StreamSink
 
 _HTTP_TIMEOUT_S = 15.0
+_DRAIN_S = 0.3
 
 
 class WhepSource:
@@ -66,6 +67,7 @@ class WhepSource:
             try:
                 resource = await self._connect(pc, http, media, ended)
                 reason = await self._receive(media, ended)
+                await media.drain(_DRAIN_S)
                 if reason != "bye":
                     raise SourceError(f"WHEP endpoint: {reason}", code="whep-lost", retryable=True)
             except SourceError as error:

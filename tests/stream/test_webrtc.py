@@ -178,7 +178,7 @@ async def test_lost_packets_are_recovered_by_retransmission(
     clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = hooks.limit_network
-    install = _drop(0.05, 4)
+    install = _drop(0.15, 4)
 
     def lossy(pc: Any, **settings: Any) -> None:
         original(pc, **settings)
@@ -192,7 +192,7 @@ async def test_lost_packets_are_recovered_by_retransmission(
         sink = server.sink
         await until(lambda: sink.ended)
         assert server.ingest.statistics()["nacks"] > 0
-        assert len(sink.frames) >= 40
+        assert len(sink.frames) >= 20
         # Whatever is shown is right: no frame is decoded from damaged references.
         assert all(frame.barcode == publisher.frame_index(frame.rtp) for frame in sink.frames)
 

@@ -241,6 +241,7 @@ class Server:
 
     async def end_session(self, request: web.Request) -> web.Response:
         """``DELETE`` of a session."""
+        self.received.append({"t": "delete", "kind": request.match_info["kind"]})
         for peer in [peer for peer in self.peers if str(id(peer)) == request.match_info["session"]]:
             self.peers.discard(peer)
             await peer.close()

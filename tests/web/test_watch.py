@@ -1,128 +1,20 @@
-"""The pages in a real Chromium, against the stand-in server: what a person sees and does."""
+"""The viewer's page and the element in a real Chromium, against the stand-in server."""
 
 from __future__ import annotations
 
 import io
-import re
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from tests.conftest import CHROMIUM, CHROMIUM_ARGS
 from tests.web.figures import PRODUCTS
-from tests.web.mock import HOST_KEY, OPERATOR_KEY
+from tests.web.mock import HOST_KEY
+from tests.web.rig import OVERLAY, SPEED, SPOT, Viewer, centre_of, until, wait_live
 from tests.web.show import Show
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]  # a Chromium that decodes live video
-
-ROOT = Path(__file__).resolve().parents[2]
-OVERLAY = "document.querySelector('vitrine-overlay')"
-SPEED = 12
-SPOT = "vitrine-overlay button.spot"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
-        yield browser
-        browser.close()
-
-
-def serve(speed: int) -> Iterator[str]:
-    """Address of a fresh stand-in server with two drawn cards that move ``speed`` pixels a frame."""
-    command = [sys.executable, "-m", "tests.web.mock", "--drawn", "--delay-ms", "30", "--hold-ms", "250"]
-    command += ["--speed", str(speed)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    yield process.stdout.readline().strip()
-    process.terminate()
-    process.wait(10)
-    process.stdout.close()
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    yield from serve(speed=1)
-
-
-@pytest.fixture
-def fast_server() -> Iterator[str]:
-    yield from serve(speed=SPEED)
-
-
-class Viewer:
-    """A page that fails the test when its script fails or its content security policy is broken."""
-
-    def __init__(self, browser: Browser, address: str, **options: Any) -> None:
-        self.context = browser.new_context(**({"viewport": {"width": 1280, "height": 720}} | options))
-        self.context.set_default_timeout(20_000)
-        self.page: Page = self.context.new_page()
-        self.address = address
-        self.errors: list[str] = []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda message: self._console(message.text))
-
-    def _console(self, text: str) -> None:
-        if "Content Security Policy" in text:
-            self.errors.append(text)
-
-    def open(self, path: str) -> Page:
-        self.page.goto(self.address + path)
-        return self.page
-
-    def act(self, action: str) -> Any:
-        response = self.page.request.post(f"{self.address}/mock/{action}")
-        return response.json() if action == "received" else None
-
-    def sent(self, kind: str) -> list[dict[str, Any]]:
-        """What the page sent over the socket."""
-        return [message for message in self.act("received") if message["t"] == kind]
-
-    def close(self) -> None:
-        self.context.close()
-        assert self.errors == []
-
-
-@pytest.fixture
-def viewer(browser: Browser, server: str) -> Iterator[Viewer]:
-    viewer = Viewer(browser, server)
-    yield viewer
-    viewer.close()
-
-
-def until(page: Page, expression: str) -> None:
-    """Like `wait_for_function`, which the content security policy forbids."""
-    deadline = time.monotonic() + 20
-    while not page.evaluate(expression):
-        assert time.monotonic() < deadline, f"never true: {expression}"
-        page.wait_for_timeout(100)
-
-
-def wait_live(page: Page) -> None:
-    """Until hotspots are on a picture that nothing covers."""
-    until(page, f"{OVERLAY}.state === 'live' && {OVERLAY}.shown.spots.length > 0")
-    until(page, "!document.querySelector('.veil')?.checkVisibility({visibilityProperty: true})")
-
-
-def centre_of(page: Page, pid: int) -> tuple[float, float]:
-    """Where the product's hotspot is painted now, CSS pixels of the page."""
-    script = f"""pid => {{
-      const overlay = {OVERLAY}, spot = overlay.shown.spots.find((s) => s.pid === pid);
-      const picture = overlay.diagnostics.picture, box = overlay.getBoundingClientRect();
-      return [box.left + picture.x + (spot.x0 + spot.x1) / 2 * picture.width,
-              box.top + picture.y + (spot.y0 + spot.y1) / 2 * picture.height];
-    }}"""
-    x, y = page.evaluate(script, pid)
-    return float(x), float(y)
 
 
 def test_a_click_on_a_moving_hotspot_opens_its_card(viewer: Viewer) -> None:
@@ -260,6 +152,53 @@ def test_the_end_of_the_show_is_told_and_its_return_is_noticed(viewer: Viewer) -
     wait_live(page)
 
 
+def test_a_viewer_who_comes_early_waits_for_the_host(viewer: Viewer) -> None:
+    page = viewer.open("/")
+    viewer.act("end")
+    expect(page.locator("#shows")).to_contain_text("Off air")
+    viewer.open("/watch/demo")
+    expect(page.locator("#badge-words")).to_have_text("Host away")
+    expect(page.locator("#veil-words")).to_have_text("Waiting for the host to go live.")
+    viewer.act("live")
+    wait_live(page)
+    viewer.open("/")
+    until(page, "true")
+    assert {"t": "delete", "kind": "whep"} in viewer.act("received")
+
+
+def test_a_video_that_does_not_name_its_frames_gets_the_newest_hotspots(viewer: Viewer) -> None:
+    page = viewer.open("/")
+    page.evaluate(
+        """async () => {
+          await import("/static/vitrine-overlay.js");
+          const canvas = document.createElement("canvas"), video = document.createElement("video");
+          [canvas.width, canvas.height] = [320, 180];
+          const pen = canvas.getContext("2d");
+          setInterval(() => {
+            pen.fillStyle = `hsl(${performance.now() / 20} 50% 50%)`;
+            pen.fillRect(0, 0, 320, 180);
+          }, 33);
+          video.muted = true;
+          video.srcObject = canvas.captureStream(30);
+          const overlay = document.createElement("vitrine-overlay");
+          overlay.append(video); // wrapped around a video, on a page that knows nothing else of it
+          overlay.setAttribute("src", "/ws/demo");
+          document.body.replaceChildren(overlay);
+          await video.play();
+        }"""
+    )
+    player = viewer.context.new_page()  # somebody has to play for boxes to be sent
+    player.goto(viewer.address + "/watch/demo")
+    until(page, f"{OVERLAY}.shown.spots.length === 2")
+    assert page.evaluate(f"{OVERLAY}.diagnostics.clock") == "arrival"
+    assert page.evaluate(
+        f"""[...{OVERLAY}.shadowRoot.querySelectorAll("button")].every((button) => {{
+          const at = button.getBoundingClientRect(), box = {OVERLAY}.video.getBoundingClientRect();
+          return at.left >= box.left - 22 && at.right <= box.right + 22 && at.top >= box.top - 22;
+        }})"""
+    )
+
+
 def test_on_a_phone_everything_fits_and_can_be_hit(browser: Browser, server: str) -> None:
     viewer = Viewer(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = viewer.open("/watch/demo")
@@ -289,41 +228,3 @@ def test_the_page_reports_what_it_painted(viewer: Viewer) -> None:
     assert 0 <= reports[-1]["with_box"] <= reports[-1]["frames"]
     assert viewer.sent("seen")[0]["pids"] == [1, 2]
     assert page.evaluate(f"{OVERLAY}.diagnostics.clock") == "rtp"
-
-
-def test_a_host_goes_live_sees_the_viewers_picture_and_pins(viewer: Viewer) -> None:
-    page = viewer.open("/host/demo#key=wrong")
-    assert "#" not in page.url  # the key does not stay in the address bar
-    page.click("#source-camera")
-    page.click("#go-live")
-    expect(page.locator("#problem")).to_have_text("The server does not accept this key.")
-    page.fill("#key", HOST_KEY)
-    page.click("#go-live")
-    expect(page.locator("#badge-words")).to_have_text("On air")
-    expect(page.locator("#studio-title")).to_have_text("What your viewers see")
-    wait_live(page)
-    expect(page.locator("#quality")).to_contain_text(re.compile("Connection: .*H264"))
-    page.get_by_role("button", name="Pin for viewers: Stoneware mug, white").click()
-    expect(page.get_by_role("button", name="Unpin: Stoneware mug, white")).to_be_visible()
-    page.get_by_role("button", name="Hide all hotspots").click()
-    expect(page.get_by_role("button", name="Show hotspots again")).to_be_visible()
-    expect(page.locator(SPOT)).to_have_count(0)
-    page.click("#stop")
-    expect(page.locator("#badge-words")).to_have_text("Off air")
-
-
-def test_the_operator_sees_stages_and_what_is_wrong(viewer: Viewer) -> None:
-    page = viewer.open("/operator")
-    expect(page.locator("#badge-words")).to_have_text("Key needed")
-    page.fill("#key", OPERATOR_KEY)
-    page.click("#door button[type=submit]")
-    expect(page.locator("#stages tr")).to_have_count(9)
-    expect(page.locator("#tiles")).to_contain_text("Frame age, p95")
-    expect(page.locator("#frames")).to_contain_text("Dropped: late")
-    expect(page.locator("#spots")).to_contain_text("seen from 6 views")
-    viewer.act("problems")
-    expect(page.locator("#problems")).to_contain_text("missed the 60 ms budget")
-    page.route("**/api/operator", lambda route: route.abort())
-    expect(page.locator("#badge-words")).to_have_text("Unreachable")
-    page.unroute("**/api/operator")
-    expect(page.locator("#badge-words")).to_have_text("1 problem")

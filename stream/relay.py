@@ -48,6 +48,10 @@ class RelaySubscription:
         self._audio_ready = asyncio.Event()
         self._wait_key = True
 
+    def await_keyframe(self) -> None:
+        """Go on at the next keyframe only: what follows cannot be decoded from what was sent."""
+        self._wait_key = True
+
     def offer_video(self, frame: RelayedFrame, keyframe: bool) -> None:
         """Queue a video frame, or drop it."""
         if len(self._video) >= self._capacity:
@@ -143,6 +147,8 @@ class Relay:
         if epoch > self._epoch:
             self._epoch = epoch
             self._live = True
+            for subscription in self._subscriptions:
+                subscription.await_keyframe()
 
     def end_epoch(self, epoch: int) -> None:
         """The publisher went away; viewers stay subscribed and go on with the next epoch."""

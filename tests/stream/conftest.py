@@ -23,8 +23,8 @@ def vp8_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def unused_udp_port() -> int:
-    """A UDP port of 127.0.0.1 that was free a moment ago."""
+def unused_port() -> int:
+    """A port of 127.0.0.1 that was free a moment ago."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

@@ -90,6 +90,14 @@ async def test_reconnected_publisher_continues_the_viewers_timeline(relay: Relay
     assert [f.rtp for f in sound if f is not None] == [48_000, 144_000]
 
 
+async def test_viewers_of_a_new_publisher_wait_for_its_first_keyframe(relay: Relay) -> None:
+    viewer = relay.subscribe()
+    relay.push(frame(0, key=True))
+    relay.push(frame(0, epoch=2, at_ms=1000))
+    relay.push(frame(3000, epoch=2, key=True, at_ms=1033))
+    assert await take(viewer, 2) == [0, 93_000]
+
+
 async def test_frames_of_a_replaced_publisher_are_ignored(relay: Relay) -> None:
     viewer = relay.subscribe()
     relay.push(frame(0, key=True, epoch=2))

@@ -176,20 +176,32 @@ async def test_hls_over_http(tmp_path: Path) -> None:
     assert sink.started[0][1].description == "http 127.0.0.1"
 
 
-async def test_srt_goes_through_a_pipe(tmp_path: Path, unused_udp_port: int) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "path", "listener"),
+    [
+        ("srt", "", ("-f", "mpegts", "{}?mode=listener")),
+        ("rtmp", "/live/show", ("-f", "flv", "-listen", "1", "{}")),
+    ],
+)
+async def test_live_addresses(
+    tmp_path: Path, unused_port: int, scheme: str, path: str, listener: tuple[str, ...]
+) -> None:
     clip = write_clip(tmp_path / "a.ts", frames=120, gop=10)
-    address = f"srt://127.0.0.1:{unused_udp_port}"
-    listener = ("-f", "mpegts", f"{address}?mode=listener")
-    with ffmpeg_running("-re", "-i", str(clip), "-c", "copy", *listener):
+    address = f"{scheme}://127.0.0.1:{unused_port}{path}"
+    to = [part.format(address) for part in listener]
+    with ffmpeg_running("-re", "-i", str(clip), "-c", "copy", *to):
         sink = RecordingSink()
+        await asyncio.sleep(1.0)  # the listener says nothing when it is ready, and RTMP does not try again
         running = asyncio.create_task(open_source(address, STREAM, MonotonicClock()).run(sink))
-        await until(lambda: len(sink.frames) > 20, 20)
+        await until(lambda: running.done() or len(sink.frames) > 20, 20)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     codes = [f.barcode for f in sink.frames]
+    assert len(codes) > 20
     assert codes == sorted(set(codes), key=lambda code: code or 0)
     assert (codes[-1] or 0) - (codes[0] or 0) + 1 == len(codes) + sink.dropped.get("late", 0)
-    assert sink.started[0][1].description == "srt 127.0.0.1"
+    assert sink.started[0][1].description == f"{scheme} 127.0.0.1"
+    assert not sink.started[0][1].transcoded
 
 
 @pytest.mark.parametrize("content", [b"", b"not a video at all", b"\x00" * 5000])

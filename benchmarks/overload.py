@@ -11,7 +11,7 @@ import json
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ from benchmarks.peers.registry import PEERS, Peer
 from benchmarks.procs import Watch, child, free_port, two_cores, wait_until
 from benchmarks.publish import moving_square, publisher
 from benchmarks.report import Report, Row, Target, judge
-from benchmarks.stats import percentile, spread
+from benchmarks.stats import percentile, rtp_after, spread
 from benchmarks.trace import overlays, worst_growth
 from benchmarks.viewer import viewer
 
@@ -93,24 +93,48 @@ def _vitrine(folder: Path, clip: Path, seconds: float) -> Row:
             watch, begin = Watch(server.process.pid), time.monotonic_ns()
             time.sleep(seconds)
             used = watch.stop()
-            counts = server.figures()["frames"]
+            figures = server.figures()
     # Only a server that has ended has written its whole trace.
     measured = [one for one in overlays(server.lines()) if one.sent_ns >= begin]
     detected = [((one.sent_ns - begin) / 1e9, one.age_ms) for one in measured if one.outcome == "detected"]
-    assert isinstance(counts, dict)
-    done = sum(counts[word] for word in ("detected", "propagated", "cancelled", "failed", "dropped"))
-    on_their_way = 2  # one with the device, one in the slot
     others_age = [one.age_ms for one in measured if one.outcome != "detected"]
     return {
         **_ages(detected),
         **spread(others_age, "age_predicted_ms"),
-        "frames_in": counts["in"],
-        "processed": done - counts["dropped"],
-        "dropped": counts["dropped"],
-        "lost": max(0, counts["in"] - done - on_their_way),
+        **accounts(figures),
+        "without_overlay": _uncovered([one.rtp for one in measured]),
         **_memory(watch.rss),
         **used,
     }
+
+
+def accounts(figures: Mapping[str, object]) -> Row:
+    """Where the frames went, from the operator's figures.
+
+    Every decoded frame ends as processed or dropped ("late", for a newer one), but for two that may be on the
+    way: one with the device, one in the slot. What the decoder refused was never "in", and is listed beside.
+    """
+    frames, drops = figures["frames"], figures["drops"]
+    assert isinstance(frames, dict) and isinstance(drops, dict)
+    processed = sum(frames[word] for word in ("detected", "propagated", "cancelled", "failed"))
+    late = drops.get("late", 0)
+    return {
+        "frames_in": frames["in"],
+        "processed": processed,
+        "dropped": late,
+        "dropped_before_decoding": sum(drops.values()) - late,
+        "lost": max(0, frames["in"] - processed - late - 2),
+    }
+
+
+def _uncovered(stamps: Sequence[int]) -> int | None:
+    """Frames of a 30 fps stretch that never had an overlay, by the gaps in the RTP timestamps that had."""
+    if not stamps:
+        return None
+    span = max(rtp_after(stamp, stamps[0]) for stamp in stamps) - min(
+        rtp_after(stamp, stamps[0]) for stamp in stamps
+    )
+    return round(span / 3000) + 1 - len(set(stamps))
 
 
 def _peer(peer: Peer, folder: Path, clip: Path, seconds: float) -> Row:

@@ -31,7 +31,7 @@ from benchmarks.painted.blob import ONE_RUNG, write_embedder, write_model
 from benchmarks.painted.motion import Motion, ellipse
 from benchmarks.painted.readback import read
 from benchmarks.painted.verdict import LIMIT, Reading, verdict
-from benchmarks.procs import cpu_s
+from benchmarks.procs import Watch, cpu_s
 from benchmarks.report import Report, Row, Target, judge
 from benchmarks.stats import interleaved, percentile
 from benchmarks.viewer import viewer
@@ -130,7 +130,9 @@ class Stage:
         """Watch one viewer's screen."""
         async with self._watching(case) as (context, page):
             await asyncio.sleep(SETTLE_S)
+            watch = Watch(self.server.process.pid)
             reel = await capture.film(context, page, seconds)
+            used = watch.stop()
         advised = self.server.figures()["latency_ms"]
         pictures = await asyncio.to_thread(reel.developed)
         readings = [Reading(read(shot, area), area.width) for shot, area in pictures]
@@ -141,6 +143,8 @@ class Stage:
             "hold": case.hold,
             "advised_hold_ms": advised if isinstance(advised, int) else None,
             **verdict(self.motion, readings, seconds),
+            "server_cpu_pct": used["cpu_pct"],
+            "others_cores": used["others_cores"],
         }
 
     async def cost(self, seed: int, rounds: int = 3, seconds: float = 8.0) -> list[Row]:

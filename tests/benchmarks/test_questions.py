@@ -120,6 +120,21 @@ def test_memory_growth_compares_quarters() -> None:
     assert overload._memory(growing)["rss_growth_mib"] == 60
 
 
+def test_accounts_balance_but_for_two_frames_on_their_way() -> None:
+    frames = {"in": 100, "detected": 10, "propagated": 80, "cancelled": 1, "failed": 0, "dropped": 14}
+    drops = {"late": 7, "decoder-full": 5, "undecodable": 2}
+    row = overload.accounts({"frames": frames, "drops": drops})
+    assert (row["processed"], row["dropped"], row["dropped_before_decoding"]) == (91, 7, 7)
+    assert row["lost"] == 0
+    assert overload.accounts({"frames": {**frames, "in": 105}, "drops": drops})["lost"] == 5
+
+
+def test_frames_without_an_overlay_are_seen_by_the_gaps_they_leave() -> None:
+    stamps = [(0xFFFF_F000 + 3000 * index) & 0xFFFF_FFFF for index in range(10) if index != 4]
+    assert overload._uncovered([*stamps, stamps[0]]) == 1
+    assert overload._uncovered([]) is None
+
+
 def test_ages_of_nothing_are_not_measured() -> None:
     row = overload._ages([])
     assert row["age_end_ms"] is None

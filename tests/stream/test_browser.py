@@ -7,7 +7,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import CHROMIUM, CHROMIUM_ARGS
 from tests.stream.media import picture
 from tests.stream.rig import Server, serve, until
+from tests.stream.test_webrtc import publishing
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -181,8 +182,13 @@ async def firefox(profile: Path, url: str) -> AsyncIterator[None]:
             await process.wait()
 
 
+NEEDS_FIREFOX = pytest.mark.skipif(
+    FIREFOX is None, reason="needs Firefox, which is not installed here (apt: firefox-esr)"
+)
+
+
 @pytest.mark.browser
-@pytest.mark.skipif(FIREFOX is None, reason="needs Firefox, which is not installed here (apt: firefox-esr)")
+@NEEDS_FIREFOX
 async def test_firefox_publishes(tmp_path: Path) -> None:
     async with serve() as server, firefox(tmp_path / "profile", f"{server.url}/publish?w=640&h=360"):
         await until(lambda: not server.reports.empty() or (server.sinks and len(server.sink.frames) > 60), 40)
@@ -194,3 +200,13 @@ async def test_firefox_publishes(tmp_path: Path) -> None:
         assert numbers == sorted(numbers)
         steps = [(b.rtp - a.rtp) % (1 << 32) for a, b in zip(sink.frames, sink.frames[1:], strict=False)]
         assert max(steps) < 90_000
+
+
+@pytest.mark.browser
+@NEEDS_FIREFOX
+async def test_firefox_watches_on_exact_timestamps(tmp_path: Path, vp8_clip: Path) -> None:
+    async with serve() as server, publishing(server, vp8_clip):
+        async with firefox(tmp_path / "profile", f"{server.url}/watch"), asyncio.timeout(40):
+            report = await server.reports.get()
+        assert "shown" in report, report
+        assert_exact(cast(list[list[int]], report["shown"]), server)

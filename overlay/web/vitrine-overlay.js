@@ -937,7 +937,7 @@ export class VitrineOverlay extends Base {
   #views = new Map();
   #shown = { epoch: 0, rtp: 0, frame: 0, kind: "none", spots: [] };
   #taps = new Map();
-  #lastTapMs = -Infinity;
+  #lastTap = { atMs: -Infinity, target: "" };
   #visible = "";
   #resizes = null;
   #listeners = null;
@@ -1243,8 +1243,9 @@ export class VitrineOverlay extends Base {
   #sendTap(body, hotspot, pid) {
     const now = performance.now();
     const id = crypto.getRandomValues(new Uint32Array(2)).reduce((text, part) => text + part.toString(36), "");
-    if (now - this.#lastTapMs < 150) return id; // a double tap is one tap
-    this.#lastTapMs = now;
+    const target = `${hotspot} ${pid}`;
+    if (now - this.#lastTap.atMs < 300 && target === this.#lastTap.target) return id; // a double tap is one tap
+    this.#lastTap = { atMs: now, target };
     const message = { t: "tap", id, ...body };
     this.#taps.set(id, { message, atMs: now });
     this.#connection.send(message);

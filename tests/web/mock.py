@@ -14,31 +14,20 @@ import asyncio
 import io
 import json
 import random
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import aiortc.rtcrtpsender
-import av
 from aiohttp import WSMsgType, web
-from aiortc import RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 from PIL import Image, ImageDraw
 
 from tests.web.figures import PRODUCTS, SOURCE, operator_figures
+from tests.web.media import BASE, FRAME_TICKS, OFFSET, Media, fix_origin
 from tests.web.show import Json, Show
 
 WEB = Path(__file__).resolve().parents[2] / "overlay" / "web"
 CLIP = Path(__file__).resolve().parents[3] / "shared" / "data" / "clips" / "dev" / "sam2_coffee.mp4"
-ORIGIN = 0x12345678
-"""Where the senders' RTP timestamps start, so that the viewers' clock is known."""
-BASE = 2**32 - 900_000
-"""The pretended publisher's clock at frame 0: wraps ten seconds into the show."""
-OFFSET = (ORIGIN - BASE) % 2**32
-FRAME_TICKS = 3000
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; "
     "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -47,32 +36,12 @@ HOST_KEY = "host-key"
 OPERATOR_KEY = "operator-key"
 
 
-class Track(VideoStreamTrack):
-    """One viewer's copy of the show; a slow viewer misses frames."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.frames: deque[av.VideoFrame] = deque(maxlen=3)
-        self.ready = asyncio.Event()
-
-    def give(self, frame: av.VideoFrame) -> None:
-        """Called for every frame."""
-        self.frames.append(frame)
-        self.ready.set()
-
-    async def recv(self) -> av.VideoFrame:
-        """The next frame, when there is one."""
-        while not self.frames:
-            self.ready.clear()
-            await self.ready.wait()
-        return self.frames.popleft()
-
-
 class Server:
     """State and routes."""
 
     def __init__(self, show: Show, delay_ms: int, every: int, hold_ms: int) -> None:
         self.show = show
+        self.media = Media(show, self.frame_left)
         self.delay_ms = delay_ms
         self.hold_ms = hold_ms
         self.every = every
@@ -83,35 +52,20 @@ class Server:
         self.pinned: set[int] = set()
         self.hidden: set[int] = set()
         self.sockets: set[web.WebSocketResponse] = set()
-        self.peers: set[RTCPeerConnection] = set()
         self.received: deque[Json] = deque(maxlen=500)
-        self.tracks: set[Track] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.problems: list[str] = []
         self.began = time.monotonic()
 
     # ---- overlay
 
-    async def play(self) -> None:
-        """Frames to all viewers in step with the clock; boxes for every n-th, after the delay."""
-        frames = self.show.frames()
-        began = time.monotonic()
-        for number in range(1 << 30):
-            frame = await asyncio.to_thread(next, frames)
-            frame.pts = number * FRAME_TICKS
-            frame.time_base = Fraction(1, 90_000)
-            await asyncio.sleep(max(0.0, began + number / 30 - time.monotonic()))
-            if not self.live:
-                continue
-            for track in self.tracks:
-                track.give(_copy(frame))
-            if number % self.every == 0:
-                self.keep(asyncio.create_task(self.send_boxes(number)))
-
-    def keep(self, task: asyncio.Task[None]) -> None:
-        """Holds a task until it is done."""
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+    def frame_left(self, number: int) -> bool:
+        """A frame is due: whether to send it. Boxes of every n-th follow after the delay."""
+        if self.live and number % self.every == 0:
+            task = asyncio.create_task(self.send_boxes(number))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+        return self.live
 
     async def send_boxes(self, number: int) -> None:
         """One measured sample to every socket."""
@@ -193,59 +147,34 @@ class Server:
         if not self.live:
             body = {"code": "stream-not-live", "message": "nobody is live"}
             return web.json_response(body, status=409, headers={"Retry-After": "1"})
-        peer = RTCPeerConnection()
-        self.peers.add(peer)
-        track = Track()
-        self.tracks.add(track)
-        peer.addTrack(track)
-
-        @peer.on("connectionstatechange")
-        def forget() -> None:
-            if peer.connectionState in ("closed", "failed"):
-                self.tracks.discard(track)
-
-        return await self.respond(peer, request)
+        return self.created(request, *await self.media.play_to(await request.text()))
 
     async def whip(self, request: web.Request) -> web.Response:
         """``POST /whip/{stream}``: takes anything with the right key, looks at nothing."""
         if request.headers.get("Authorization") != f"Bearer {HOST_KEY}":
             body = {"code": "key-refused", "message": "got no publish key, expected Bearer"}
             return web.json_response(body, status=401)
-        peer = RTCPeerConnection()
-        self.peers.add(peer)
-
-        @peer.on("track")
-        def drain(track: Any) -> None:
-            async def swallow() -> None:
-                while track.readyState == "live":
-                    try:
-                        await track.recv()
-                    except Exception:
-                        return
-
-            self.keep(asyncio.create_task(swallow()))
-
-        response = await self.respond(peer, request)
+        session, answer = await self.media.take_from(await request.text())
         if not self.live:
-            self.live = True
-            await self.event({"k": "live", "epoch": 1, "offset": OFFSET, "latency_ms": self.hold_ms})
-        return response
+            await self.go_live()
+        return self.created(request, session, answer)
 
-    async def respond(self, peer: RTCPeerConnection, request: web.Request) -> web.Response:
+    @staticmethod
+    def created(request: web.Request, session: str, answer: str) -> web.Response:
         """201 with the answer."""
-        await peer.setRemoteDescription(RTCSessionDescription(await request.text(), "offer"))
-        await peer.setLocalDescription(await peer.createAnswer())
-        headers = {"Location": f"{request.path}/{id(peer)}"}
-        sdp = peer.localDescription.sdp
-        return web.Response(status=201, text=sdp, content_type="application/sdp", headers=headers)
+        headers = {"Location": f"{request.path}/{session}"}
+        return web.Response(status=201, text=answer, content_type="application/sdp", headers=headers)
 
     async def end_session(self, request: web.Request) -> web.Response:
         """``DELETE`` of a session."""
         self.received.append({"t": "delete", "kind": request.match_info["kind"]})
-        for peer in [peer for peer in self.peers if str(id(peer)) == request.match_info["session"]]:
-            self.peers.discard(peer)
-            await peer.close()
+        await self.media.close(request.match_info["session"])
         return web.Response()
+
+    async def go_live(self) -> None:
+        """As if a host had come."""
+        self.live = True
+        await self.event({"k": "live", "epoch": 1, "offset": OFFSET, "latency_ms": self.hold_ms})
 
     # ---- API
 
@@ -301,19 +230,9 @@ class Server:
             case "end":
                 self.live = False
                 await self.event({"k": "ended", "reason": "publisher left"})
-                for peer in list(self.peers):
-                    await peer.close()
-                self.peers.clear()
+                await self.media.close_all()
             case "live":
-                self.live = True
-                await self.event(
-                    {
-                        "k": "live",
-                        "epoch": 1,
-                        "offset": OFFSET,
-                        "latency_ms": self.hold_ms,
-                    }
-                )
+                await self.go_live()
             case "drop":
                 for socket in list(self.sockets):
                     await socket.close(code=1011)
@@ -372,11 +291,10 @@ class Server:
             response.headers["Content-Security-Policy"] = CSP
 
         async def life(_: web.Application) -> AsyncIterator[None]:
-            player = asyncio.create_task(self.play())
+            player = asyncio.create_task(self.media.play())
             yield
             player.cancel()
-            for peer in list(self.peers):
-                await peer.close()
+            await self.media.close_all()
 
         app = web.Application()
         app.on_response_prepare.append(secure)
@@ -398,21 +316,9 @@ class Server:
         return app
 
 
-def known_origin() -> int:
-    """Stands in for the sender's random32: known for RTP timestamps, random for SSRCs."""
-    return ORIGIN if sys._getframe(1).f_code.co_name == "_run_rtp" else random.getrandbits(32)
-
-
-def _copy(frame: av.VideoFrame) -> av.VideoFrame:
-    """Encoders change the frames they see."""
-    copy = av.VideoFrame.from_ndarray(frame.to_ndarray(), "yuv420p")
-    copy.pts, copy.time_base = frame.pts, frame.time_base
-    return copy
-
-
 async def serve(port: int, server: Server) -> None:
     """Until cancelled; prints the address once it answers."""
-    vars(aiortc.rtcrtpsender)["random32"] = known_origin
+    fix_origin()
     runner = web.AppRunner(server.app())
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)

@@ -60,6 +60,9 @@ customElements.define = (name, ...rest) => { if (name !== 'vitrine-overlay') def
 """
 """Leaves the overlay element inert: the same page with plain video."""
 
+FRAMES = "() => document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames"
+"""How many frames the page's video has shown."""
+
 WHERE = """() => {
   const video = document.querySelector('video');
   if (!video || !video.videoWidth) return null;

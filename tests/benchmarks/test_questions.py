@@ -31,8 +31,15 @@ SYNC_ROWS: list[Row] = [
     for hold in (True, False)
 ]
 CPU_ROWS: list[Row] = [
-    {"subject": "cpu", "codec": "H264", "delay_ms": 60, "hold": True, "page": page, "cpu_pct": used}
-    for page, used in (("with overlay", 31.0), ("video only", 25.0))
+    {
+        "subject": "cpu",
+        "codec": "H264",
+        "delay_ms": 60,
+        "hold": True,
+        "page": page,
+        "browser_ms_per_frame": ms,
+    }
+    for page, ms in (("with overlay", 10.0), ("video only", 8.0))
 ]
 
 
@@ -64,7 +71,7 @@ def test_sync_judges_held_rows_and_the_price_in_points() -> None:
     targets = {target.name: target for target in sync._judge([*SYNC_ROWS, *CPU_ROWS])}
     assert len(targets) == 5, "two delays, two promises each, and the price"
     assert all(target.ok for target in targets.values())
-    assert targets["browser above plain video"].value == 6.0
+    assert targets["browser above plain video, 30 fps"].value == 6.0
 
 
 def test_sync_without_its_cpu_rows_lists_no_price() -> None:

@@ -1,4 +1,4 @@
-"""What every test may lean on: what a missing tool means, a browser, a free port, a clock that is told the time."""
+"""What every test may lean on: what a missing tool means, and a real browser."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHROMIUM_ARGS = [
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A missing tool skips the tests that need it, with the reason; in CI a browser or Redis must be there."""
+    """A missing tool skips what needs it, with the reason; in CI a browser and Redis must be there."""
     for marker, found in TOOLS.items():
         if found is None and item.get_closest_marker(marker) is not None:
             reason = f"needs {marker}, which is not installed here; ./run setup installs it"

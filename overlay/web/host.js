@@ -43,7 +43,7 @@ async function change(card, kind, on) {
     await postJson(`/api/streams/${path}/${kind}`, { product_id: card.id, on }, key);
     say("");
   } catch (error) {
-    say(error.status === 401 || error.status === 403 ? "This needs the publish key. Enter it below the picture." : error.message);
+    say(error.status === 401 || error.status === 403 ? "This needs the host key. Enter it below the picture." : error.message);
     if (error.status === 401 || error.status === 403) askForKey();
   }
   await refresh();

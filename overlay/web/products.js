@@ -1,6 +1,7 @@
 /** Products as a list and as a card: the equivalent, beside the video, of what the hotspots offer in it. */
 
 import { h, icon, link, setText } from "./page.js";
+import { disclosureWord } from "./vitrine-overlay.js";
 
 const AVAILABILITY = {
   in_stock: "In stock", out_of_stock: "Sold out", preorder: "Pre-order", backorder: "On back order",
@@ -30,10 +31,16 @@ export function price(/** @type {Card} */ card) {
   return h("span.price", {}, h("span.hush", {}, "now "), card.sale_price, " ", h("span.hush", {}, "instead of "), h("s", {}, card.price));
 }
 
+/** Whether somebody paid for its place. */
+export function isPaid(/** @type {Card} */ card) {
+  return disclosureWord(card) === "Paid";
+}
+
 /** Who sells it, and whose advertisement it is. */
 function disclosure(/** @type {Card} */ card) {
-  if (card.label) return h("span.tag.paid", {}, card.label);
-  return card.third_party ? h("span.tag", {}, `Sold by ${card.seller || "a partner"}`) : null;
+  const words = card.label || (card.third_party ? `Sold by ${card.seller || "a partner"}` : "");
+  if (!words) return null;
+  return h(isPaid(card) ? "span.tag.paid" : "span.tag", {}, words);
 }
 
 /** A list that keeps its rows (and so the keyboard's place) while products change. */
@@ -133,7 +140,7 @@ export class CardSheet {
         h("h2", { id: "card-title", tabindex: "-1" }, card.title || card.id),
         card.brand ? h("p.brand", {}, card.brand) : null,
         h("p.money", {}, price(card), h("span.stock", { class: `stock ${card.availability}` }, availabilityWords(card))),
-        card.label ? h("p.tag.paid", {}, card.label) : null,
+        isPaid(card) ? h("p.tag.paid", {}, card.label) : null,
         seller ? h("p.seller", {}, card.third_party ? `Sold by ${seller}, another shop than the host's` : `Sold by ${seller}`) : null,
         card.description ? h("p.description", {}, card.description) : null),
       action ?? h("p.quiet-words", {}, "This product has no page to open."));

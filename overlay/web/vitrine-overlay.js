@@ -117,6 +117,13 @@ export function parseCard(raw) {
   return card.title === "" && card.id === "" ? null : card;
 }
 
+/** The word a hotspot bears for its disclosure: paid for (any label other than who sells it), or sold by somebody else. */
+export function disclosureWord(/** @type {Card|undefined} */ card) {
+  if (!card) return "";
+  const paid = card.label !== "" && !(card.third_party && card.label.startsWith("Sold by"));
+  return paid ? "Paid" : card.third_party ? "Partner" : "";
+}
+
 /** Between a (0) and b (1); f above 1 extrapolates. Ids in both only; clamped to the picture; gone when outside it. */
 function blend(a, b, f) {
   const spots = [];
@@ -780,7 +787,7 @@ class SpotView {
     if (look === this.#look) return;
     this.#look = look;
     this.button.className = `spot ${state}${pinned ? " pinned" : ""}${this.raised ? " raised" : ""}`;
-    const paid = card?.label ? "Paid" : card?.third_party ? "Partner" : "";
+    const paid = disclosureWord(card);
     const parts = state === "similar" ? [["kind", "Similar:"], ["title", title]] : [["title", title], ["price", price]];
     if (paid) parts.unshift(["ad", paid]);
     const shown = parts.filter(([, text]) => text);

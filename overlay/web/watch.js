@@ -2,7 +2,7 @@
 
 import "./vitrine-overlay.js";
 import { byId, count, h, icon, overlaySocket, setText, streamName, takeKey } from "./page.js";
-import { CardSheet, picture, price, ProductList } from "./products.js";
+import { CardSheet, isPaid, picture, price, ProductList } from "./products.js";
 import { WhepPlayer } from "./whep.js";
 
 const LOCAL_ANSWER_MS = 350; // a card the page knows anyway is not kept waiting for the server
@@ -47,7 +47,7 @@ function showProducts() {
   list.mark(overlay.visiblePids);
   setText(byId("shelf-count"), products.length > 0 ? count(products.length, "product") : "");
   byId("empty").hidden = products.length > 0;
-  byId("paid-note").hidden = !products.some((card) => card.label);
+  byId("paid-note").hidden = !products.some(isPaid);
   showPinned(products.filter((card) => card.pinned));
 }
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import {
-  Announcer, backoffMs, canvasSize, closePlan, frameKey, Impressions, OverlayModel, PaintStats, parseCard, parseSample, parseSpot,
+  Announcer, backoffMs, canvasSize, closePlan, disclosureWord, frameKey, Impressions, OverlayModel, PaintStats, parseCard, parseSample, parseSpot,
   pictureRect, placeLabels, quantile, safeUrl, SampleHistory, ticksBetween,
 } from "../../overlay/web/vitrine-overlay.js";
 
@@ -159,6 +159,16 @@ describe("wire values", () => {
     assert.equal(card.availability, "in_stock");
     assert.ok(!("onclick" in card));
     for (const bad of [null, 1, [], { pid: 0, title: "x" }, { pid: "1", title: "x" }, { pid: 1 }]) assert.equal(parseCard(bad), null);
+  });
+
+  test("paid places and other sellers are told apart", () => {
+    const word = (label, third) => disclosureWord(parseCard({ pid: 1, title: "x", label, third_party: third }));
+    assert.equal(word("Paid placement by Brew", true), "Paid");
+    assert.equal(word("Anzeige", false), "Paid");
+    assert.equal(word("Sold by Brew", true), "Partner");
+    assert.equal(word("", true), "Partner");
+    assert.equal(word("", false), "");
+    assert.equal(disclosureWord(undefined), "");
   });
 
   test("only http and https addresses pass", () => {

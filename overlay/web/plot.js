@@ -70,12 +70,12 @@ export function sparkline(canvas, values, { color, slots, ceiling = 0, limit = n
     context.fill();
     context.globalAlpha = 1;
   }
-  if (limit !== null) dashed(context, width, y(limit));
+  if (limit !== null) dashed(context, 0, width, y(limit));
 }
 
-function dashed(context, width, y) {
+function dashed(context, from, to, y) {
   context.setLineDash([5, 4]);
-  trace(context, [[0, y], [width, y]]);
+  trace(context, [[from, y], [to, y]]);
   context.strokeStyle = INK.budget;
   context.lineWidth = 1.25;
   context.stroke();
@@ -122,7 +122,7 @@ export function stackedTimeline(canvas, layers, { slots, budget, total, unit }) 
     context.lineWidth = 1.5;
     context.stroke();
   }
-  if (budget) dashed(context, width, y(budget));
+  if (budget) dashed(context, left, width, y(budget));
 }
 
 function grid(context, { left, width, bottom, top, y, slots, unit }) {

@@ -99,7 +99,8 @@ class Stock:
         return self._turned[path, quarters]
 
 
-def _item(stock: Stock, number: int, product: str, t: float, window: Window) -> Item:
+def _item(stock: Stock, number: int, product: str, t: float, held_at: float) -> Item:
+    window = script.window(t)
     pose = script.product_pose(product, t)
     spot = project(pose.x, pose.y, pose.z)
     acts = [act for act in script.ACTS if act.product == product]
@@ -110,7 +111,7 @@ def _item(stock: Stock, number: int, product: str, t: float, window: Window) -> 
     if grips and pose.lean:
         lift = grips[0] * spot.scale * window.zoom
         at = (at[0] - math.sin(angle) * lift, at[1] - (1 - math.cos(angle)) * lift)
-    held = any(act.start <= t <= act.stop for act in acts)
+    held = any(act.start <= held_at <= act.stop for act in acts)
     return Item(
         HELD_DEPTH if held else pose.y,
         number,
@@ -180,12 +181,15 @@ def _counter_mask(window: Window) -> Array:
     return np.clip((rows - back) / 6, 0, 1)
 
 
-def arrange(stock: Stock, t: float) -> tuple[list[Item], Ground]:
-    """(what to draw at second t, back to front; the products with the spot below them and their height)."""
+def arrange(stock: Stock, t: float, held_at: float | None = None) -> tuple[list[Item], Ground]:
+    """(what to draw at second t, back to front; the products with the spot below them and their height).
+
+    held_at: the second that decides what counts as held, the same for all instants of a frame.
+    """
     window = script.window(t)
     items, ground = [], []
     for number, product in enumerate(PRODUCTS):
-        item = _item(stock, number, product.id, t, window)
+        item = _item(stock, number, product.id, t, t if held_at is None else held_at)
         pose = script.product_pose(product.id, t)
         items.append(item)
         ground.append((item, project(pose.x, pose.y, 0.0), pose.z))
@@ -305,7 +309,7 @@ def frame(stock: Stock, index: int, samples: int = 3) -> tuple[NDArray[np.uint8]
     for when in (t + ((k + 0.5) / samples - 0.5) * 0.5 / FPS for k in range(samples) if 2 * k + 1 != samples):
         if not blurred:
             break
-        others, below = arrange(stock, when)
+        others, below = arrange(stock, when, t)
         if _panning(t):
             resting = spread([item for item in others if item.depth > HELD_DEPTH + 5])
             stills.append(_still(stock, when, below, resting))

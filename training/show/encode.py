@@ -93,7 +93,7 @@ def encode(parts: list[Path], out: Path, crf: int = 24) -> None:
                 "-level:v",
                 "3.1",
                 "-preset",
-                "veryslow",
+                "slow",
                 "-crf",
                 str(crf),
                 "-maxrate",

@@ -104,9 +104,8 @@ def sprites(cache: Path) -> list[Cutout]:
     """RGBA renders of the show's products, if another step has made them, grouped by product."""
     found = []
     places = ("sprites/*/*.png", "sprites-extra/**/*.png", "show/views/*/*.png")
-    for path in sorted(
-        (p for place in places for p in cache.glob(place)), key=lambda p: (p.parent.name, str(p))
-    ):
+    paths = (p for place in places for p in cache.glob(place) if not p.parent.name.startswith("."))
+    for path in sorted(paths, key=lambda p: (p.parent.name, str(p))):
         image = _rgba(path, 300)
         cut = None if image is None else trim(image)
         if cut is not None:

@@ -47,8 +47,8 @@ class Ema:
 class Batches:
     """Random batches from the shards with flips, channel gains and shifts."""
 
-    def __init__(self, folder: Path, size: int, seed: int) -> None:
-        self.size, self.rng = size, np.random.default_rng(seed)
+    def __init__(self, folder: Path, size: int, seed: int, small: float) -> None:
+        self.size, self.small, self.rng = size, small, np.random.default_rng(seed)
         self.images = {k: np.load(folder / f"{k}.npy", mmap_mode="r") for k in scenes.SHAPES}
         self.rows = {k: np.load(folder / f"{k}.rows.npy") for k in scenes.SHAPES}
         self.share = np.array([len(self.images[k]) for k in scenes.SHAPES], float)
@@ -61,28 +61,32 @@ class Batches:
         """
         kind = list(scenes.SHAPES)[self.rng.choice(len(self.share), p=self.share)]
         index = np.sort(self.rng.choice(len(self.images[kind]), self.size, replace=False))
-        images = torch.from_numpy(self.images[kind][index]).permute(0, 3, 1, 2).float()
-        rows = torch.from_numpy(self.rows[kind][index].copy())
+        images, rows = shrink(
+            self.images[kind][index],
+            self.rows[kind][index].copy(),
+            0.6 if done < self.small else 0.8 if done < self.small + 0.6 * (1 - self.small) else 1.0,
+        )
         if self.rng.random() < 0.5:
-            width = images.shape[3]
-            images = images.flip(3)
-            rows[..., [0, 2]] = torch.where(rows[..., 5:] >= 0, width - rows[..., [2, 0]], rows[..., [0, 2]])
-        gain = torch.from_numpy(np.exp(self.rng.normal(0, 0.1, (self.size, 3, 1, 1))).astype(np.float32))
-        images = (images * gain).clamp(0, 255)
-        images, rows = shrink(images, rows, 0.6 if done < 0.6 else 0.8 if done < 0.85 else 1.0)
-        return images.contiguous(memory_format=torch.channels_last), rows
+            images = images[:, :, ::-1]
+            rows[..., [0, 2]] = np.where(
+                rows[..., 5:] >= 0, images.shape[2] - rows[..., [2, 0]], rows[..., [0, 2]]
+            )
+        gain = np.exp(self.rng.normal(0, 0.1, (self.size, 1, 1, 3))).astype(np.float32)
+        pixels = torch.from_numpy(np.clip(images * gain, 0, 255)).permute(0, 3, 1, 2)
+        return pixels.contiguous(memory_format=torch.channels_last), torch.from_numpy(rows)
 
 
-def shrink(images: torch.Tensor, rows: torch.Tensor, factor: float) -> tuple[torch.Tensor, torch.Tensor]:
+def shrink(images: np.ndarray, rows: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
     """Scale pictures to the nearest multiples of 32; objects that become tiny are ignored."""
-    h, w = images.shape[2:]
+    h, w = images.shape[1:3]
     nh, nw = round(h * factor / 32) * 32, round(w * factor / 32) * 32
-    if (nh, nw) != (h, w):
-        images = torch.nn.functional.interpolate(images, (nh, nw), mode="bilinear", antialias=True)
-        rows[..., :4] *= torch.tensor((nw / w, nh / h, nw / w, nh / h))
-        tiny = (rows[..., 2:4] - rows[..., :2]).amin(-1) < 4
-        rows[..., 5] = torch.where(tiny & (rows[..., 5] == 1), 0.0, rows[..., 5])
-    return images, rows
+    if (nh, nw) == (h, w):
+        return images, rows
+    small = np.stack([cv2.resize(image, (nw, nh), interpolation=cv2.INTER_AREA) for image in images])
+    rows[..., :4] *= np.float32((nw / w, nh / h, nw / w, nh / h))
+    tiny = (rows[..., 2:4] - rows[..., :2]).min(-1) < 4
+    rows[..., 5] = np.where(tiny & (rows[..., 5] == 1), 0, rows[..., 5])
+    return small, rows
 
 
 def train(args: argparse.Namespace) -> None:
@@ -97,7 +101,7 @@ def train(args: argparse.Namespace) -> None:
     plain = [p for p in net.parameters() if p.ndim <= 1]
     groups = [{"params": decay, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=args.lr)
-    ema, batches = Ema(net), Batches(args.work / "shards", args.batch, args.seed)
+    ema, batches = Ema(net), Batches(args.work / "shards", args.batch, args.seed, args.small)
     start, seen, step, mean = time.monotonic(), 0, 0, {}
     saved = start
     while (now := time.monotonic()) - start < args.minutes * 60:
@@ -179,6 +183,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=90)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument(
+        "--small", type=float, default=0.5, help="share of the time on pictures of 0.6 the size"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--resume", action="store_true", help="start from the checkpoint in --work")
     args = parser.parse_args()

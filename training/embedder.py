@@ -106,7 +106,7 @@ class Views:
         self.teacher = np.stack([known[int(i)] for i in nearest[self.rows]])
         self.by_label = [np.flatnonzero(self.labels == k) for k in range(len(self.names))]
         kind = table["kinds"][self.rows][[rows[0] for rows in self.by_label]]
-        weight = {"sprite": 6.0, "grocery": 5.0, "abo": 2.0, "cosmetics": 1.0, "clothing": 0.6, "pack": 1.0}
+        weight = {"sprite": 16.0, "grocery": 5.0, "abo": 2.0, "cosmetics": 1.0, "clothing": 0.6, "pack": 1.0}
         self.p = np.array([weight[k] for k in kind])
         self.p /= self.p.sum()
 

@@ -43,7 +43,7 @@ class Heads(nn.Module):
 
     def __init__(self, instances: int, teacher: int) -> None:
         super().__init__()
-        self.proxies = nn.Parameter(torch.randn(instances, DIM))
+        self.proxies = nn.Parameter(0.1 * torch.randn(instances, DIM))
         self.to_teacher = nn.Sequential(nn.Linear(DIM, 256), nn.ReLU(), nn.Linear(256, teacher))
 
 

@@ -69,7 +69,7 @@ def intermediate(path: Path) -> Iterator[IO[bytes]]:
             raise RuntimeError(f"ffmpeg could not write {path.name}")
 
 
-def encode(parts: list[Path], out: Path, crf: int = 24) -> None:
+def encode(parts: list[Path], out: Path, crf: int = 25) -> None:
     """Join the parts into one constrained-baseline file: no B frames, a key frame every 1.5 s, a peak rate.
 
     Every WebRTC browser decodes constrained baseline with packetization-mode 1 (RFC 7742 section 6.2).

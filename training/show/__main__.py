@@ -17,9 +17,10 @@ from rich.progress import Progress
 
 from training.show import catalogue, encode, extras, plates, script, sprites, views
 from training.show.camera import FPS, HEIGHT, WIDTH
-from training.show.compose import Stock, frame
+from training.show.compose import frame
 from training.show.hand import grip, open_hand
 from training.show.products import PRODUCTS
+from training.show.stock import Stock
 
 STAGES = ("plates", "sprites", "compose", "encode", "catalogue")
 HAND_FRAME = (1.9, -1.5, 2.9)

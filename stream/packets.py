@@ -125,7 +125,11 @@ def _is_rotated(container: Any) -> bool:
 
 
 class AnnexB:
-    """H264 packets in Annex B with parameter sets at keyframes, whatever the container stores."""
+    """H264 packets in Annex B with parameter sets at keyframes, whatever the container stores.
+
+    Raises:
+        SourceError: from `convert`, when a packet is damaged.
+    """
 
     def __init__(self, stream: Any) -> None:
         extra = stream.codec_context.extradata or b""
@@ -141,7 +145,13 @@ class AnnexB:
             return self._extra + data if needs_sets else data
         copy = av.Packet(bytes(packet))  # the filter empties what it is given
         copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
-        return b"".join(bytes(out) for out in self._filter.filter(copy))
+        try:
+            return b"".join(bytes(out) for out in self._filter.filter(copy))
+        except av.error.FFmpegError as error:
+            raise SourceError(
+                f"H264 packet at {packet.pts}: {error.strerror}; the file is damaged or was being written",
+                code="source-damaged",
+            ) from None
 
 
 def read_packets(url: str) -> Iterator[MediaPacket]:

@@ -82,3 +82,15 @@ async def test_server_that_ends_the_session_is_an_error(tmp_path: Path) -> None:
             async with asyncio.timeout(10):
                 await running
         assert (caught.value.code, caught.value.retryable) == ("whip-lost", True)
+
+
+def test_a_damaged_file_is_named_not_a_traceback(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=20, gop=10)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"mdat") + 4 + 1200
+    data[at : at + 6000] = b"\xff" * 6000
+    path.write_bytes(bytes(data))
+    with pytest.raises(SourceError) as caught:
+        list(read_packets(str(path)))
+    assert caught.value.code == "source-damaged"
+    assert "damaged" in str(caught.value)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import av
 import pytest
 
 from stream.errors import SourceError
@@ -86,9 +87,11 @@ async def test_server_that_ends_the_session_is_an_error(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_named_not_a_traceback(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", frames=20, gop=10)
+    with av.open(str(path)) as clip:
+        places = [(packet.pos, packet.size) for packet in clip.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
-    at = data.index(b"mdat") + 4 + 1200
-    data[at : at + 6000] = b"\xff" * 6000
+    at, size = places[5]
+    data[at : at + size] = b"\xff" * size
     path.write_bytes(bytes(data))
     with pytest.raises(SourceError) as caught:
         list(read_packets(str(path)))

@@ -91,6 +91,7 @@ def test_a_damaged_file_is_named_not_a_traceback(tmp_path: Path) -> None:
         places = [(packet.pos, packet.size) for packet in clip.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
     at, size = places[5]
+    assert at is not None
     data[at : at + size] = b"\xff" * size
     path.write_bytes(bytes(data))
     with pytest.raises(SourceError) as caught:

@@ -145,7 +145,7 @@ def render(
 
     meta.json: center_z and half in decimetres; a picture of `size` pixels spans 2 * half around the centre.
     """
-    work = out / ".work"
+    work = out.with_name(f"{out.name}-work")
     work.mkdir(parents=True, exist_ok=True)
     entries = []
     for request in requests:

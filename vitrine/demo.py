@@ -89,6 +89,7 @@ class Demo:
             f"{server.url}/whip/{STREAM}", server.keys.publish.reveal(), str(show_path()), loop=loop
         )
         self.watcher = Watcher()
+        self.runtime = server.engine.hub.open(STREAM)
         self.score = ShowScore(load_ground_truth().frames)
         self._began = time.monotonic()
 
@@ -98,8 +99,7 @@ class Demo:
         Raises:
             SourceError: the show cannot be published.
         """
-        runtime = self.server.engine.hub.open(STREAM)
-        runtime.pipeline.listeners.append(self._on_result)
+        self.runtime.pipeline.listeners.append(self._on_result)
         watch = asyncio.create_task(self.watcher.run(f"{self.server.url}/ws/{STREAM}"))
         try:
             with contextlib.suppress(TimeoutError):
@@ -107,14 +107,14 @@ class Demo:
                     await self.publisher.run()
             await asyncio.sleep(_SETTLE_S)
         finally:
-            runtime.pipeline.listeners.remove(self._on_result)
+            self.runtime.pipeline.listeners.remove(self._on_result)
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
 
     def figures(self) -> StreamFigures:
         """The stream's figures, as the operator sees them."""
         engine = self.server.engine
-        return stream_figures(engine, engine.hub.get(STREAM), engine.clock.now_ns())
+        return stream_figures(engine, self.runtime, engine.clock.now_ns())
 
     def summary(self) -> dict[str, object]:
         """Everything the demo measured, for `--json`."""

@@ -98,7 +98,9 @@ class Hub:
         found = self._streams.get(stream)
         if found is not None:
             return found
-        if len(self._streams) >= self._max or self._closing:
+        if self._closing:
+            raise TooManyStreams("the server is shutting down; try again in a moment")
+        if len(self._streams) >= self._max:
             raise TooManyStreams(
                 f"{len(self._streams)} streams are open, expected at most {self._max}; "
                 "use the name of an open one, or raise server.max_streams"

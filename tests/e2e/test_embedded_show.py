@@ -113,3 +113,31 @@ def test_a_taken_port_is_explained(tmp_path: Path) -> None:
     words = re.sub(r"\s+", " ", run.stderr)
     assert port in words and "--port" in words
     assert "Traceback" not in run.stderr
+
+
+def test_demo_in_a_terminal_shows_a_live_console_until_interrupted(tmp_path: Path) -> None:
+    import os
+    import pty
+    import signal
+    import time
+
+    screen, terminal = pty.openpty()
+    command = [sys.executable, "-m", "vitrine", "demo", "--port", "0", "--data-dir", str(tmp_path)]
+    run = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    told, interrupted, deadline = b"", False, time.monotonic() + 90
+    while time.monotonic() < deadline:
+        try:
+            chunk = os.read(screen, 65536)
+        except OSError:  # the terminal is closed when its last writer ends
+            break
+        told += chunk
+        if not interrupted and b"frames in" in told and b"detected" in told:
+            run.send_signal(signal.SIGINT)
+            interrupted = True
+    assert interrupted, told[-2000:]
+    assert run.wait(30) in (0, 1)
+    words = told.decode("utf-8", "replace")
+    assert "/watch/demo" in words and "/operator#key=" in words
+    assert "What was shown, against what was there" in words
+    assert "Traceback" not in words

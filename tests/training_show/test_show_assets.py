@@ -45,6 +45,7 @@ class Row(msgspec.Struct, forbid_unknown_fields=True):
     color: str
     google_product_category: str
     seller: str
+    placement: str
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,7 @@ def row(product: Product) -> dict[str, object]:
         "color": product.color,
         "google_product_category": product.category,
         "seller": product.seller,
+        "placement": product.placement,
     }
 
 

@@ -24,6 +24,7 @@ class Product:
     build: Callable[[], list[Part]]
     sold: bool = True
     twin: str = ""
+    placement: str = "organic"
 
 
 PRODUCTS: tuple[Product, ...] = (
@@ -35,7 +36,7 @@ PRODUCTS: tuple[Product, ...] = (
         "24.00 EUR",
         "orange",
         "567",
-        "Lumen Skin Studio",
+        "Northlight Studio",
         packaging.c_serum,
         twin="lumen-serum-h",
     ),
@@ -47,7 +48,7 @@ PRODUCTS: tuple[Product, ...] = (
         "26.00 EUR",
         "blue",
         "567",
-        "Lumen Skin Studio",
+        "Northlight Studio",
         packaging.h_serum,
         twin="lumen-serum-c",
     ),
@@ -59,7 +60,7 @@ PRODUCTS: tuple[Product, ...] = (
         "9.50 EUR",
         "mint",
         "2592",
-        "Harbour Apothecary",
+        "Northlight Studio",
         packaging.tube,
     ),
     Product(
@@ -70,7 +71,7 @@ PRODUCTS: tuple[Product, ...] = (
         "11.90 EUR",
         "navy",
         "1868",
-        "Kova Roasters",
+        "Northlight Studio",
         packaging.coffee,
     ),
     Product(
@@ -81,7 +82,7 @@ PRODUCTS: tuple[Product, ...] = (
         "14.00 EUR",
         "amber",
         "4947",
-        "Fennmark Farm",
+        "Northlight Studio",
         packaging.honey,
     ),
     Product(
@@ -92,7 +93,7 @@ PRODUCTS: tuple[Product, ...] = (
         "18.00 EUR",
         "brick red",
         "2169",
-        "Morrow Ceramics",
+        "Northlight Studio",
         packaging.mug,
     ),
     Product(
@@ -114,7 +115,7 @@ PRODUCTS: tuple[Product, ...] = (
         "149.00 EUR",
         "cognac",
         "3032",
-        "Alda Leather",
+        "Northlight Studio",
         packaging.bag,
     ),
     Product(
@@ -125,7 +126,7 @@ PRODUCTS: tuple[Product, ...] = (
         "16.50 EUR",
         "green",
         "2073",
-        "Oolin Tea House",
+        "Northlight Studio",
         packaging.tea,
     ),
     Product(
@@ -138,6 +139,7 @@ PRODUCTS: tuple[Product, ...] = (
         "187",
         "Strid Sport",
         packaging.sneaker,
+        placement="paid",
     ),
     Product(
         "nord-flask",

@@ -103,7 +103,7 @@ def grabcut(image: np.ndarray, box: np.ndarray) -> np.ndarray | None:
 def sprites(cache: Path) -> list[Cutout]:
     """RGBA renders of the show's products, if another step has made them, grouped by product."""
     found = []
-    places = ("sprites/*/*.png", "sprites-extra/**/*.png", "show/views/*/*.png")
+    places = ("sprites/*/*.png", "sprites-extra/**/*.png", "show/views/*/*.png", "show/photos/*/*.png")
     paths = (p for place in places for p in cache.glob(place) if not p.parent.name.startswith("."))
     for path in sorted(paths, key=lambda p: (p.parent.name, str(p))):
         image = _rgba(path, 300)

@@ -72,7 +72,10 @@ class Batches:
                 rows[..., 5:] >= 0, images.shape[2] - rows[..., [2, 0]], rows[..., [0, 2]]
             )
         gain = np.exp(self.rng.normal(0, 0.1, (self.size, 1, 1, 3))).astype(np.float32)
-        pixels = torch.from_numpy(np.clip(images * gain, 0, 255)).permute(0, 3, 1, 2)
+        images = np.clip(images * gain, 0, 255)
+        if self.rng.random() < 0.5:  # a flat picture shows nothing
+            images[0], rows[0, :, 5] = self.rng.uniform(0, 255) * self.rng.integers(0, 2), -1
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
         return pixels.contiguous(memory_format=torch.channels_last), torch.from_numpy(rows)
 
 

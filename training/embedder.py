@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from training import assets, crops
-from training.calibrate import calibrate
+from training.calibrate import calibrate, embed
 from training.detector import Ema
 from training.embnet import DIM, Embedder, Heads, contrast, cosface, distil
 from training.export import save, to_onnx
@@ -106,7 +106,7 @@ class Views:
         self.teacher = np.stack([known[int(i)] for i in nearest[self.rows]])
         self.by_label = [np.flatnonzero(self.labels == k) for k in range(len(self.names))]
         kind = table["kinds"][self.rows][[rows[0] for rows in self.by_label]]
-        weight = {"sprite": 16.0, "grocery": 5.0, "abo": 2.0, "cosmetics": 1.0, "clothing": 0.6, "pack": 1.0}
+        weight = {"sprite": 20.0, "grocery": 5.0, "abo": 2.0, "cosmetics": 1.0, "clothing": 0.6, "pack": 1.0}
         self.p = np.array([weight[k] for k in kind])
         self.p /= self.p.sum()
 
@@ -134,6 +134,20 @@ class Views:
         teacher = torch.from_numpy(self.teacher[index].astype(np.float32))
         return pixels.contiguous(memory_format=torch.channels_last), labels, teacher
 
+    def middle(self, net: Embedder) -> Tensor:
+        """A start for the proxies: the mean vector of four views of each instance."""
+        net.eval()
+        rows = np.concatenate([self.rows[self.rng.choice(r, 4)] for r in self.by_label])
+        with torch.no_grad():
+            vectors = embed(net, self.views[rows])
+        net.train()
+        return torch.from_numpy(vectors).reshape(-1, 4, DIM).mean(1)
+
+
+def side_at(done: float, small: float) -> int:
+    """Pictures start small: cheap steps first."""
+    return 64 if done < small else 96 if done < small + 0.6 * (1 - small) else 128
+
 
 def train(args: argparse.Namespace) -> None:
     """Distillation fades out, metric learning stays; `--minutes` of wall time."""
@@ -143,8 +157,9 @@ def train(args: argparse.Namespace) -> None:
     net = Embedder().to(memory_format=torch.channels_last)
     checkpoint = args.work / "embedder.pt"
     if args.resume and checkpoint.exists():
-        net.load_state_dict(torch.load(checkpoint, weights_only=True))
+        net.load_state_dict(torch.load(checkpoint, weights_only=True), strict=False)
     heads = Heads(len(data.names), data.teacher.shape[1])
+    heads.proxies.data.copy_(0.3 * data.middle(net))
     every = [*net.parameters(), *heads.parameters()]
     optimiser = torch.optim.AdamW(every, lr=args.lr, weight_decay=0.02)
     ema, start, saved, step, mean = Ema(net, 0.998), time.monotonic(), time.monotonic(), 0, {}
@@ -155,9 +170,7 @@ def train(args: argparse.Namespace) -> None:
             group["lr"] = (
                 args.lr * min(1.0, (step + 1) / 200) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
             )
-        images, labels, teacher = data.next(
-            args.batch // 4, 4, 64 if done < 0.6 else 96 if done < 0.85 else 128
-        )
+        images, labels, teacher = data.next(args.batch // 4, 4, side_at(done, args.small))
         z = net(images)
         parts = {
             "supcon": contrast(z, labels),
@@ -220,6 +233,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--small", type=float, default=0.5, help="share of the time on crops of 64 pixels")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--resume", action="store_true", help="start from the checkpoint in --work")
     args = parser.parse_args()

@@ -29,12 +29,16 @@ class Embedder(nn.Module):
             conv(192, 320),
         )
         self.neck = nn.Linear(320 * 2, DIM)
+        self.centre = nn.BatchNorm1d(DIM, affine=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Average and maximum over the map, one linear layer, unit length."""
+        """Average and maximum over the map, one linear layer, unit length.
+
+        Centring first spreads the cosines, which else lie in one narrow cone (Luo et al. 2019, BNNeck).
+        """
         maps = self.body(x * (1.0 / 64.0) - 2.0)
         pooled = torch.cat((maps.mean((2, 3)), maps.amax((2, 3))), 1)
-        out = self.neck(pooled)
+        out = self.centre(self.neck(pooled))
         return out / torch.sqrt((out * out).sum(1, keepdim=True) + 1e-9)
 
 

@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from aioice import ice
+from aioice import ice, stun
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, clock
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
-from aiortc.rtp import (
-    RTCP_PSFB_APP,
-    RtcpByePacket,
-    RtcpPsfbPacket,
-    RtpPacket,
-    pack_remb_fci,
-)
+from aiortc.rtp import RTCP_PSFB_APP, RtcpByePacket, RtcpPsfbPacket, RtpPacket, pack_remb_fci
 
 from stream.assembler import RtpIn
 from stream.ports import bind_udp
@@ -190,6 +186,32 @@ def on_keyframe_request(sender: RTCRtpSender, callback: Callable[[], None]) -> N
     """Call `callback` when the receiver asks for a keyframe (PLI or FIR); there is no encoder to force."""
     _private(sender, "_send_keyframe")
     sender._send_keyframe = callback  # type: ignore[method-assign]
+
+
+# --- staying connected
+
+
+def media_is_consent(pc: RTCPeerConnection) -> None:
+    """Keep a publisher that answers no consent checks (RFC 7675); its media says whether it is still there.
+
+    FFmpeg's WHIP answers none once connected, and aioice would cut it off after half a minute; silence is
+    noticed by the media timeout. The checks still go out and keep NAT bindings open. Call before connecting.
+    """
+    for transceiver in pc.getTransceivers():
+        connection = _private(transceiver.receiver.transport.transport.iceGatherer, "_connection")
+        _private(connection, "query_consent")
+        connection.query_consent = partial(_probe, connection)
+
+
+async def _probe(connection: ice.Connection) -> None:
+    password = connection.remote_password
+    assert password is not None  # checks begin once the remote side is known
+    while True:
+        await asyncio.sleep(ice.CONSENT_INTERVAL)
+        for pair in list(_private(connection, "_nominated").values()):
+            request, key = connection.build_request(pair, nominate=False), password.encode()
+            with suppress(stun.TransactionError):
+                await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=0)
 
 
 # --- addresses and ports

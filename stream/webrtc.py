@@ -68,6 +68,7 @@ class Ingest(Session):
             await set_offer(pc, read)
             for transceiver in pc.getTransceivers():
                 media.attach(transceiver.receiver, transceiver.kind, session._on_bye)
+            hooks.media_is_consent(pc)
             answer = await session._negotiate(settings)
         except BaseException:
             media.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -73,8 +73,10 @@ class Pair:
 
 
 @asynccontextmanager
-async def connected_pair() -> AsyncIterator[Pair]:
-    """H264 from one aiortc peer to another."""
+async def connected_pair(
+    prepare: Callable[[RTCPeerConnection], None] | None = None,
+) -> AsyncIterator[Pair]:
+    """H264 from one aiortc peer to another; `prepare` sees the receiving one before it connects."""
     pair = Pair(connection(), connection(), ScriptedTrack())
     transceiver = pair.sending.addTransceiver(pair.track, direction="sendonly")
     known = transceiver.sender.getCapabilities("video").codecs
@@ -86,6 +88,8 @@ async def connected_pair() -> AsyncIterator[Pair]:
         offer = pair.sending.localDescription
         await pair.receiving.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         hooks.limit_network(pair.receiving, loopback=True, udp_ports=None)
+        if prepare is not None:
+            prepare(pair.receiving)
         hooks.tap_packets(pair.receiver, MonotonicClock().now_ns, pair.packets.append)
         hooks.watch_sender(pair.receiver, lambda: pair.byes.append(1), lambda: pair.alive.append(1))
         await pair.receiving.setLocalDescription(await pair.receiving.createAnswer())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from aioice import ice
+from aioice import ice, stun
 from aioice.candidate import Candidate
 
 from stream import hooks
@@ -144,6 +144,25 @@ async def test_without_loopback_the_machines_addresses_are_gathered() -> None:
 async def test_firefox_is_given_the_machines_own_addresses() -> None:
     outside = [host for host, _ in await gathered(False, None)]
     assert [host for host, _ in await gathered(True, None, own=True)] == (outside or ["127.0.0.1"])
+
+
+@pytest.mark.parametrize("excused", [True, False])
+async def test_a_peer_that_answers_no_consent_check_stays_only_where_excused(
+    excused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ice, "CONSENT_INTERVAL", 0.01)
+    monkeypatch.setattr(stun, "RETRY_RTO", 0.01)
+    async with connected_pair(hooks.media_is_consent if excused else None) as pair:
+        await sending(pair, 1)
+        asked: list[object] = []
+        deaf = pair.sending.getTransceivers()[0].sender.transport.transport.iceGatherer._connection
+        monkeypatch.setattr(deaf, "request_received", lambda *arguments: asked.append(arguments))
+        await until(lambda: len(asked) >= 2 * ice.CONSENT_FAILURES or not excused and _lost(pair))
+        assert _lost(pair) is not excused
+
+
+def _lost(pair: Pair) -> bool:
+    return pair.receiving.iceConnectionState in ("closed", "failed", "disconnected")
 
 
 async def test_other_machines_are_not_heard_in_loopback_mode() -> None:

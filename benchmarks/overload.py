@@ -92,6 +92,7 @@ def _vitrine(folder: Path, clip: Path, seconds: float) -> Row:
             )
             watch, begin = Watch(server.process.pid), time.monotonic_ns()
             time.sleep(seconds)
+            sending.check()
             used = watch.stop()
             figures = server.figures()
     # Only a server that has ended has written its whole trace.
@@ -149,6 +150,7 @@ def _peer(peer: Peer, folder: Path, clip: Path, seconds: float) -> Row:
             wait_until(lambda: trace.stat().st_size > 100, 20, lambda: f"{server.tail()} {sending.tail()}")
             watch, begin = Watch(server.pid), time.monotonic_ns()
             time.sleep(seconds)
+            sending.check()
             used = watch.stop()
             with urllib.request.urlopen(f"{url}/count", timeout=10) as answer:
                 frames_in = json.load(answer)["in"]

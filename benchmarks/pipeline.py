@@ -106,6 +106,7 @@ def _vitrine(folder: Path, clip: Path, seconds: float) -> tuple[Row, list[Overla
             time.sleep(SETTLE_S)
             watch, begin = Watch(server.process.pid), time.monotonic_ns()
             time.sleep(seconds)
+            sending.check()
             used, end = watch.stop(), time.monotonic_ns()
             figures = server.figures()
             time.sleep(0.3)
@@ -138,6 +139,7 @@ def _peer(folder: Path, clip: Path, seconds: float) -> Row:
             time.sleep(SETTLE_S)
             watch, begin = Watch(server.pid), time.monotonic_ns()
             time.sleep(seconds)
+            sending.check()
             used, end = watch.stop(), time.monotonic_ns()
         lines = [json.loads(line) for line in trace.read_text().splitlines() if line.endswith("}")]
     # What was answered in the stretch, however long ago it arrived: a growing queue must show.

@@ -68,6 +68,15 @@ class Child:
         self.process.stdin.write(text + "\n")
         self.process.stdin.flush()
 
+    def check(self) -> None:
+        """See that it still runs.
+
+        Raises:
+            CannotRun: it has ended.
+        """
+        if self.process.poll() is not None:
+            raise CannotRun(f"{self.name} ended in the middle; {self.tail()}")
+
     def tail(self) -> str:
         """Its last lines, for messages."""
         return "last output: " + " | ".join(self.lines[-8:]) if self.lines else "it printed nothing"

@@ -25,6 +25,7 @@ from fastapi import FastAPI, Request, Response  # noqa: E402
 from fastrtc import Stream  # noqa: E402
 
 ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+ice.CONSENT_FAILURES = 1_000_000  # the publisher answers no consent checks; stock cuts it off after 30 s
 work = handler.make(OPTIONS)
 current: list[Any] = []
 

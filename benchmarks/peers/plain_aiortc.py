@@ -84,6 +84,7 @@ def main() -> None:
     from aioice import ice
 
     ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+    ice.CONSENT_FAILURES = 1_000_000  # the publisher answers no consent checks; stock cuts it off after 30 s
     app = web.Application()
     app.router.add_post("/whip/bench", whip)
     app.router.add_delete("/whip/1", delete)

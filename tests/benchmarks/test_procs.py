@@ -27,6 +27,13 @@ def test_a_child_that_ends_early_is_reported_with_its_output() -> None:
         server.line("ready", 20)
 
 
+def test_a_child_that_ended_in_the_middle_is_noticed() -> None:
+    with child("publisher", [sys.executable, "-c", "print('refused')"]) as publisher:
+        publisher.process.wait(20)
+        with pytest.raises(CannotRun, match="publisher ended in the middle"):
+            publisher.check()
+
+
 def test_a_silent_child_is_given_up() -> None:
     command = [sys.executable, "-c", "input()"]
     with pytest.raises(CannotRun, match="no line 'ready'"), child("server", command) as server:

@@ -26,10 +26,11 @@ class MatcherSettings:
         min_views: embeddings before "exact".
         memory: views over which similarities are averaged.
         first_gap_ms: between the first embeddings of a track; grows by `gap_growth` each time...
-        max_gap_ms: ...up to this for a sure track...
+        max_gap_ms: ...up to this for a sure track: a tracker may slip from one object to its neighbour...
         unsure_gap_ms: ...or this for an unsure one.
         gap_growth: factor.
         min_side: boxes narrower or lower than this share of the picture are not embedded.
+        contrary: views in a row that speak against a claim before all evidence from before them is dropped.
         ignore: labels that are never products.
     """
 
@@ -40,10 +41,11 @@ class MatcherSettings:
     min_views: int = 2
     memory: int = 10
     first_gap_ms: float = 120.0
-    max_gap_ms: float = 5_000.0
-    unsure_gap_ms: float = 800.0
+    max_gap_ms: float = 1_000.0
+    unsure_gap_ms: float = 400.0
     gap_growth: float = 1.5
     min_side: float = 0.03
+    contrary: int = 2
     ignore: frozenset[str] = frozenset({"person"})
 
 
@@ -57,6 +59,7 @@ class _Case:
     asked_ns: int = 0
     claim: str = ""
     state: MatchState = MatchState.UNSURE
+    against: list[dict[str, float]] = field(default_factory=list)
 
 
 class Matcher:
@@ -111,6 +114,7 @@ class Matcher:
         """One more view of a track: its nearest products, best first, with their cosines."""
         case = self._cases.setdefault(track_id, _Case())
         near = {p: s for p, s in candidates if self._allowed is None or p in self._allowed}
+        self._weigh_against(case, near)
         case.views += 1
         share = 1.0 / min(case.views, self.settings.memory)
         floor = min(near.values(), default=0.0)  # at most as near as the worst candidate: that much is known
@@ -131,7 +135,11 @@ class Matcher:
         if case.state is MatchState.UNSURE:
             return Match("", MatchState.UNSURE, score, margin, case.views, self._doubt(case, score, margin))
         state, reason = case.state, f"seen from {case.views} views, {margin:.2f} ahead of the next"
-        if state is MatchState.EXACT and self._outdone(track_id, case):
+        lead = self._outdone_by(track_id, case)
+        if lead > 2 * self.settings.margin:
+            reason = f"another object in the picture is clearly this product ({lead:.2f} more similar)"
+            return Match("", MatchState.UNSURE, score, margin, case.views, reason)
+        if state is MatchState.EXACT and lead >= 0.0:
             state, reason = MatchState.SIMILAR, "another object in the picture matches this product better"
         return Match(case.claim, state, score, margin, case.views, reason)
 
@@ -152,6 +160,28 @@ class Matcher:
         """Drop the evidence about tracks that cannot come back."""
         for gone in [track_id for track_id in self._cases if track_id not in track_ids]:
             del self._cases[gone]
+
+    def _weigh_against(self, case: _Case, near: dict[str, float]) -> None:
+        """Start a track's evidence anew when several views in a row show something else.
+
+        A track that slipped to the object beside it (a hand covered both) has a history that is true of
+        another object. One view may be a blur; `contrary` of them are not.
+        """
+        own = near.get(case.claim, min(near.values(), default=0.0))
+        ahead = max(near.values(), default=0.0) - own
+        unlike = own < self.settings.similar - (1.0 - self.settings.similar) / 2
+        if not case.claim or not (ahead >= self.settings.margin or unlike):
+            case.against.clear()
+            return
+        case.against.append(near)
+        if len(case.against) < self.settings.contrary:
+            return
+        case.scores, case.views, case.claim, case.state = {}, 0, "", MatchState.UNSURE
+        earlier, case.against = case.against[:-1], []
+        for view in earlier:
+            case.views += 1
+            for product, score in view.items():
+                case.scores[product] = max(score, case.scores.get(product, 0.0))
 
     # ---- judgement -----------------------------------------------------------------------------------------
 
@@ -197,16 +227,16 @@ class Matcher:
         ]
         return own, own - max(others, default=0.0)
 
-    def _outdone(self, track_id: int, case: _Case) -> bool:
-        """Another track claims the same product exactly, with a better score."""
-        mine = (case.scores.get(case.claim, 0.0), -track_id)
-        return any(
-            other.claim == case.claim
-            and other.state is MatchState.EXACT
-            and (other.scores.get(case.claim, 0.0), -other_id) > mine
+    def _outdone_by(self, track_id: int, case: _Case) -> float:
+        """How much better another track matches the product it claims exactly; negative when none does."""
+        mine = case.scores.get(case.claim, 0.0)
+        leads = [
+            (other.scores.get(case.claim, 0.0) - mine, other_id)
             for other_id, other in self._cases.items()
-            if other_id != track_id
-        )
+            if other_id != track_id and other.claim == case.claim and other.state is MatchState.EXACT
+        ]
+        better = [lead for lead, other_id in leads if lead > 0.0 or (lead == 0.0 and other_id < track_id)]
+        return max(better, default=-1.0)
 
     def _doubt(self, case: _Case, score: float, margin: float) -> str:
         if not case.scores:
@@ -226,5 +256,7 @@ class Matcher:
 
     def _gap_ns(self, case: _Case) -> int:
         s = self.settings
+        if case.against:
+            return int(s.first_gap_ms * 1e6)
         limit_ms = s.max_gap_ms if case.state is MatchState.EXACT else s.unsure_gap_ms
         return int(min(limit_ms, s.first_gap_ms * s.gap_growth ** min(case.asked - 1, 30)) * 1e6)

@@ -191,3 +191,52 @@ def test_people_tiny_boxes_and_predicted_boxes_are_not_embedded() -> None:
     matcher = Matcher()
     tracks = [track(1, label="person"), track(2, side=0.01), track(3, measured_ms=-33)]
     assert matcher.wanted(tracks, 0, 5) == []
+
+
+def test_a_track_that_slipped_to_its_neighbour_is_renamed_within_two_views() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[CLEAR] * 12)
+    neighbour = {"jar": 0.8, "mug": 0.5, "pen": 0.3}
+    votes(matcher, 1, neighbour)
+    assert matcher.match(1).product_id == "mug"
+    votes(matcher, 1, neighbour)
+    match = matcher.match(1)
+    assert (match.product_id, match.state, match.views) == ("jar", MatchState.EXACT, 2)
+
+
+def test_one_blurred_view_does_not_shake_a_claim() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[CLEAR] * 12)
+    for _ in range(3):
+        votes(matcher, 1, {"jar": 0.6, "mug": 0.5}, CLEAR)
+        assert matcher.match(1).product_id == "mug"
+
+
+def test_a_claim_is_dropped_when_the_object_is_like_nothing_in_the_catalogue() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[CLEAR] * 12)
+    stranger = {"mug": 0.1, "jar": 0.08}
+    votes(matcher, 1, stranger, stranger)
+    assert matcher.match(1).state is MatchState.UNSURE
+
+
+def test_a_doubted_claim_is_looked_at_again_soon() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[CLEAR] * 12)
+    for ms in range(0, 10_000, 33):
+        matcher.wanted([track(1, measured_ms=ms)], ms * MS, 1)
+    votes(matcher, 1, {"jar": 0.8, "mug": 0.5})
+    asked = [ms for ms in range(10_000, 12_000, 33) if matcher.wanted([track(1, measured_ms=ms)], ms * MS, 1)]
+    assert asked[1] - asked[0] < 200
+
+
+def test_copies_of_one_product_are_shown_as_similar_a_mere_resemblance_is_not() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[{"mug": 0.85, "jar": 0.4}] * 3)
+    votes(matcher, 2, *[{"mug": 0.80, "jar": 0.4}] * 3)
+    votes(matcher, 3, *[{"mug": 0.65, "jar": 0.4}] * 3)
+    assert matcher.match(1).state is MatchState.EXACT
+    assert (matcher.match(2).state, matcher.match(2).product_id) == (MatchState.SIMILAR, "mug")
+    third = matcher.match(3)
+    assert (third.state, third.product_id) == (MatchState.UNSURE, "")
+    assert "clearly this product" in third.reason

@@ -54,6 +54,8 @@ async def browser_with(*extra: str) -> AsyncIterator[Browser]:
 async def publish(server: Server, browser: Browser, query: str, frames: int = 10) -> Page:
     page = await browser.new_page()
     known = len(server.sinks)
+    while not server.reports.empty():  # what a viewer's page had to tell before
+        assert "error" not in server.reports.get_nowait()
     await page.goto(f"{server.url}/publish?{query}")
     await until(
         lambda: (

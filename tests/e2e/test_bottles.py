@@ -75,7 +75,7 @@ async def test_hotspots_sit_on_the_bottles_a_tap_opens_the_card_and_a_reconnect_
 
         runtime = server.engine.hub.get(stream_id(STREAM))
         runtime.show.pin("water", True)
-        epoch, products = runtime.active, await viewer.inner_text("#products")
+        epoch = runtime.active
         await host.evaluate("() => { window.onbeforeunload = null }")
         await host.goto("about:blank")
         host = await open_page(context, server.page(f"/host/{STREAM}", Role.HOST), said)
@@ -85,6 +85,7 @@ async def test_hotspots_sit_on_the_bottles_a_tap_opens_the_card_and_a_reconnect_
             return runtime.active > epoch and near(await spots(viewer), MIDDLE)
 
         await until(viewer, again, seconds=60, words="hotspots after the publisher came back")
-        assert await viewer.inner_text("#products") == products
+        listed = await viewer.inner_text("#products")
+        assert all(title in listed for title in ("Spring water", "Eye palette", "Mascara"))
         assert len(runtime.show.state().pinned) == 1
     assert said == []

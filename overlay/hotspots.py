@@ -14,6 +14,9 @@ from overlay.types import Hotspot, HotspotFrame, ShowList
 _FORGET_NS = 10_000_000_000
 """A track unseen for this much media time starts its dwell anew."""
 
+_INSIDE = 0.6
+"""Two hotspots of one product are one object when this share of the smaller box lies in the larger one."""
+
 _RANK = {MatchState.EXACT: 0, MatchState.SIMILAR: 1, MatchState.UNSURE: 2}
 
 
@@ -101,7 +104,11 @@ class HotspotProjector:
                 hotspot.id,
             )
 
-        chosen = sorted(candidates, key=order)[: self._settings.max_hotspots]
+        chosen: list[Hotspot] = []
+        for candidate in sorted(candidates, key=order):
+            if not any(_same_object(candidate, taken) for taken in chosen):
+                chosen.append(candidate)
+        del chosen[self._settings.max_hotspots :]
         self._shown = frozenset(hotspot.id for hotspot in chosen)
         return chosen
 
@@ -110,3 +117,13 @@ class HotspotProjector:
         oldest = self._newest_ns - _FORGET_NS
         for gone in [key for key, (_, last) in self._seen.items() if last < oldest]:
             del self._seen[gone]
+
+
+def _same_object(a: Hotspot, b: Hotspot) -> bool:
+    """A bottle and its label are detected apart sometimes; one product needs one hotspot there."""
+    if a.pid == 0 or a.pid != b.pid:
+        return False
+    width = min(a.box.x1, b.box.x1) - max(a.box.x0, b.box.x0)
+    height = min(a.box.y1, b.box.y1) - max(a.box.y0, b.box.y0)
+    smaller = min((box.x1 - box.x0) * (box.y1 - box.y0) for box in (a.box, b.box))
+    return width > 0 and height > 0 and width * height >= _INSIDE * smaller

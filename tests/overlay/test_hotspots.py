@@ -116,3 +116,19 @@ def test_cap_does_not_swap_what_is_shown_for_a_slightly_better_newcomer() -> Non
     projector.project(result(track(5, "product-5", score=0.7)), SHOW)
     both = result(track(5, "product-5", score=0.7), track(6, "product-6", score=0.8), at_ms=40)
     assert ids(projector.project(both, SHOW)) == [5]
+
+
+def test_a_part_of_a_product_gets_no_hotspot_of_its_own() -> None:
+    projector = HotspotProjector(AT_ONCE)
+    whole, label = Box(0.1, 0.1, 0.3, 0.7), Box(0.12, 0.4, 0.28, 0.65)
+    beside, other = Box(0.5, 0.1, 0.7, 0.7), Box(0.12, 0.4, 0.28, 0.65)
+    frame = projector.project(
+        result(
+            track(1, box=whole, score=0.9),
+            track(2, box=label, score=0.8),
+            track(3, box=beside, score=0.7),
+            track(4, box=other, product_id="product-2"),
+        ),
+        SHOW,
+    )
+    assert ids(frame) == [1, 3, 4]

@@ -113,7 +113,8 @@ class Show:
         """Project, author and send one result; positions go out at once."""
         frame = self._projector.project(result, self._consent.limit(self._author.shown()))
         self._publisher.positions(frame)
-        if result.outcome is Outcome.DETECTED and not self._settings.latency_ms:
+        # without viewers detections are rare on purpose: that says nothing about a viewer's wait
+        if result.outcome is Outcome.DETECTED and not self._settings.latency_ms and self._viewers():
             changed = self._hold.observe(
                 pts_ns=result.pts_ns, arrived_ns=result.arrived_ns, sent_ns=self._clock.now_ns()
             )

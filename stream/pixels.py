@@ -7,6 +7,7 @@ from typing import cast
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
@@ -114,7 +115,9 @@ class AvPixels:
 
     def motion_vectors(self) -> NDArray[np.float32] | None:
         """Codec motion, float32 (n, 4): centre x, y and shift dx, dy since the previous frame, all 0..1."""
-        side = self._frame.side_data.get("MOTION_VECTORS")
+        # Not frame.side_data: that container and its frame refer to each other, so every picture read from
+        # would stay, 1.4 MB at 720p, until Python next looks for cycles, and that is minutes.
+        side = SideDataContainer(self._frame).get("MOTION_VECTORS")  # type: ignore[call-arg]
         if side is None:
             return None
         raw = side.to_ndarray()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,6 +27,17 @@ def quadrants(width: int = 64, height: int = 48) -> NDArray[np.uint8]:
 def pixels_of(array: NDArray[np.uint8]) -> AvPixels:
     frame = av.VideoFrame.from_ndarray(array, format="rgb24").reformat(format="yuv420p")
     return AvPixels(frame, VideoReformatter())
+
+
+def decoded_with_motion(clip: Path) -> list[AvPixels]:
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.options = {"flags2": "+export_mvs"}
+        return [AvPixels(frame, VideoReformatter()) for frame in container.decode(stream)]
+
+
+def living_pictures() -> int:
+    return sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
 
 
 def near(pixel: NDArray[np.uint8], colour: tuple[int, ...], tolerance: int = 12) -> bool:
@@ -111,10 +123,7 @@ def test_full_picture_carries_the_barcode() -> None:
 
 def test_motion_vectors_point_where_the_square_went(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mkv", frames=10, gop=100)
-    with av.open(str(clip)) as container:
-        stream = container.streams.video[0]
-        stream.codec_context.options = {"flags2": "+export_mvs"}
-        decoded = [AvPixels(f, VideoReformatter()) for f in container.decode(stream)]
+    decoded = decoded_with_motion(clip)
     assert decoded[0].motion_vectors() is None  # intra-coded
     vectors = decoded[5].motion_vectors()
     assert vectors is not None and vectors.dtype == np.float32 and vectors.shape[1] == 4
@@ -123,6 +132,20 @@ def test_motion_vectors_point_where_the_square_went(tmp_path: Path) -> None:
     assert len(moving)
     assert np.median(moving[:, 2]) == pytest.approx(6 / 320, abs=1 / 320)  # the square moves 6 px a frame
     assert np.median(moving[:, 3]) == pytest.approx(0, abs=1 / 240)
+
+
+def test_reading_motion_vectors_leaves_no_picture_to_the_garbage_collector(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", frames=12, gop=100)
+    gc.collect()
+    gc.disable()
+    try:
+        before = living_pictures()
+        moved = sum(pixels.motion_vectors() is not None for pixels in decoded_with_motion(clip))
+        after = living_pictures()
+    finally:
+        gc.enable()
+    assert moved == 11
+    assert after == before
 
 
 def test_vp8_has_no_motion_vectors(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -14,33 +12,64 @@ OTHER_LABEL = 0.25
 """Added to the cost of a pair whose labels differ: a detector wavers between bottle and vase."""
 
 FORBIDDEN = 1e3
+_DEAR = 10.0
+
+Codes = NDArray[np.intp]
+
+
+class Labels:
+    """Label names as small numbers, which compare faster. One per tracker.
+
+    Args:
+        alone: names never paired with another name.
+    """
+
+    def __init__(self, alone: frozenset[str] = frozenset()) -> None:
+        self._alone = alone
+        self._codes: dict[str, int] = {}
+        self._tables: dict[tuple[str, ...], Codes] = {}
+
+    def code(self, name: str) -> int:
+        """The number of `name`: negative when it pairs with no other."""
+        code = self._codes.get(name)
+        if code is None:
+            code = len(self._codes) + 1
+            self._codes[name] = code = -code if name in self._alone else code
+        return code
+
+    def codes(self, names: tuple[str, ...], labels: NDArray[np.integer]) -> Codes:
+        """The numbers of `labels`, which index `names`."""
+        table = self._tables.get(names)
+        if table is None:
+            self._tables[names] = table = np.array([self.code(name) for name in names], np.intp)
+        found: Codes = table[labels]
+        return found
 
 
 def pair_costs(
     tracks: NDArray[np.float32],
-    track_labels: Sequence[str],
+    track_codes: Codes,
     detections: NDArray[np.float32],
-    labels: Sequence[str],
+    codes: Codes,
     *,
     buffer: float,
-    alone: frozenset[str] = frozenset(),
 ) -> NDArray[np.float32]:
     """1 - buffered IoU of every pair, (tracks, detections), dearer where labels differ.
 
     Args:
         tracks: (n, 4).
-        track_labels: n of them.
+        track_codes: (n,), of `Labels`.
         detections: (m, 4).
-        labels: m of them.
+        codes: (m,).
         buffer: share of its size by which a box grows on every side, so that fast small objects still touch
             (C-BIoU, arXiv 2211.14317).
-        alone: labels never paired with another label.
     """
-    costs = 1.0 - iou_matrix(grow(tracks, buffer), grow(detections, buffer))
-    mine, theirs = np.array(track_labels)[:, None], np.array(labels)[None, :]
-    other = mine != theirs
+    if buffer:
+        tracks, detections = grow(tracks, buffer), grow(detections, buffer)
+    costs = 1.0 - iou_matrix(tracks, detections)
+    other = track_codes[:, None] != codes[None, :]
     if other.any():
-        lonely = np.isin(mine, list(alone)) | np.isin(theirs, list(alone))
+        lonely = np.minimum(track_codes[:, None], codes[None, :]) < 0
         costs += np.where(other, np.where(lonely, FORBIDDEN, OTHER_LABEL), 0.0).astype(np.float32)
     return costs
 
@@ -53,5 +82,6 @@ def assign(costs: NDArray[np.float32], limit: float) -> list[tuple[int, int]]:
     """
     if not costs.size:
         return []
-    rows, columns = linear_sum_assignment(np.minimum(costs, 10.0))
-    return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if costs[r, c] <= limit]
+    rows, columns = linear_sum_assignment(np.minimum(costs, _DEAR))
+    kept = costs[rows, columns] <= limit
+    return list(zip(rows[kept].tolist(), columns[kept].tolist(), strict=True))

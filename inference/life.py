@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.motion import MotionSettings
+from inference.kalman import MotionSettings
 
 MAX_GAP_S = 0.5
 """Observed time of one step is at most this, whatever the gap."""
@@ -69,7 +69,7 @@ class TrackerSettings:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Life:
     """What is known of a track besides its filter."""
 
@@ -78,26 +78,24 @@ class Life:
     score: float
     first_ns: int
     measured_ns: int
-    measured_box: NDArray[np.float32]
-    absent_s: float = 0.0
     hits: int = 1
     confirmed: bool = False
+    belief: float = 0.0
     votes: dict[str, float] = field(default_factory=dict)
     look: NDArray[np.float32] | None = None
     history: deque[tuple[int, NDArray[np.float32]]] = field(default_factory=lambda: deque(maxlen=90))
 
-    def measured(self, pts_ns: int, box: NDArray[np.float32], name: str, score: float) -> None:
+    def measured(self, pts_ns: int, name: str, score: float, settings: TrackerSettings) -> None:
         """One more detection at `pts_ns`; the label is the one with the most score behind it."""
-        self.measured_ns, self.measured_box = pts_ns, box
-        self.absent_s, self.score = 0.0, score
+        self.measured_ns, self.score = pts_ns, score
         self.hits += 1
-        self.votes[name] = self.votes.get(name, 0.0) + score
-        self.label = max(self.votes, key=self.votes.__getitem__)
-
-    def sure(self, settings: TrackerSettings) -> bool:
-        """Seen long enough, and surely enough, to be shown."""
-        seen_ms = (self.measured_ns - self.first_ns) / 1e6
-        return seen_ms >= settings.confirm_ms and sum(self.votes.values()) >= settings.confirm_score
+        self.belief += score
+        votes = self.votes[name] = self.votes.get(name, 0.0) + score
+        if name != self.label and votes > self.votes[self.label]:
+            self.label = name
+        if not self.confirmed:
+            seen_ms = (pts_ns - self.first_ns) / 1e6
+            self.confirmed = seen_ms >= settings.confirm_ms and self.belief >= settings.confirm_score
 
     def at(self, pts_ns: int, hold_ms: float) -> NDArray[np.float32] | None:
         """Its box at a past time: between two near measurements, or up to `hold_ms` after one."""
@@ -124,8 +122,8 @@ class Life:
 
 
 def lost_twin(lives: Sequence[Life], life: Life, settings: TrackerSettings) -> int | None:
-    """Row of the lost track that `life`, still young, looks like; not gated by position."""
-    if life.look is None or life.absent_s > 0 or life.hits > YOUNG_HITS:
+    """Row of the lost track that `life`, seen just now and still young, looks like; not gated by position."""
+    if life.look is None or life.hits > YOUNG_HITS:
         return None
     looks = sorted(
         (

@@ -10,15 +10,14 @@ without detections, ages nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.association import assign, pair_costs
+from inference.association import Codes, Labels, assign, pair_costs
 from inference.geometry import clip_box, iou_matrix
+from inference.kalman import KalmanBank, to_centre, to_corners
 from inference.life import MAX_GAP_S, Life, TrackerSettings, lost_twin
-from inference.motion import KalmanBank, MotionPath, to_centre, to_corners
+from inference.motion import MotionPath
 from inference.types import Detections, Track
 
 __all__ = ["Tracker", "TrackerSettings"]
@@ -26,6 +25,9 @@ __all__ = ["Tracker", "TrackerSettings"]
 
 DOUBLE_IOU = 0.7
 """A new detection overlapping a measured track by more is a double."""
+
+RETURN_MS = 250
+"""A track seen again after more than this is set anew rather than corrected."""
 
 
 class Tracker:
@@ -35,7 +37,12 @@ class Tracker:
         self._settings = settings = settings or TrackerSettings()
         self._bank = KalmanBank(settings.motion)
         self._path = MotionPath(settings.motion)
+        self._labels = Labels(settings.alone)
         self._lives: list[Life] = []
+        # Beside the bank and the lives, row by row: unseen for how long, where last seen, label.
+        self._absent_ms: NDArray[np.float64] = np.zeros(0)
+        self._seen: NDArray[np.float32] = np.zeros((0, 4), np.float32)
+        self._codes: Codes = np.zeros(0, np.intp)
         self._next_id = 1
         self._started = False
 
@@ -60,18 +67,19 @@ class Tracker:
         dt_s = (pts_ns - self._path.base_ns) / 1e9 if self._started else 0.0
         self._started = True
         seen_s = min(dt_s, MAX_GAP_S)
-        shift = self._path.shift(self._bank, pts_ns)
-        if self._path.has_codec_motion and dt_s > 0:
-            self._bank.believe_speed(shift / dt_s)
-        self._bank.predict(seen_s, shift)
-        for life in self._lives:
-            life.absent_s += seen_s
+        if self._lives:
+            shift = self._path.shift(self._bank, pts_ns)
+            if self._path.has_codec_motion and dt_s > 0:
+                self._bank.believe_speed(shift / dt_s)
+            self._bank.predict(seen_s, shift)
+            self._absent_ms += seen_s * 1e3
         matched = self._associate(detections)
         self._measure(matched, detections, pts_ns)
-        missed = np.array([life.measured_ns != pts_ns for life in self._lives], np.bool_)
-        self._bank.fade(missed, seen_s)
+        missed = self._absent_ms > 0
+        if missed.any():
+            self._bank.fade(missed, seen_s)
         self._begin(detections, {column for _, column in matched}, pts_ns)
-        self._bury(pts_ns)
+        self._bury()
         self._path.rebase(pts_ns)
         self._remember(pts_ns)
         return self.query(pts_ns)
@@ -90,15 +98,17 @@ class Tracker:
         if not self._lives:
             return ()
         if pts_ns < self._path.base_ns:
-            return tuple(self._past(pts_ns))
+            return self._past(pts_ns)
+        ahead_ms = (pts_ns - self._path.base_ns) / 1e6
+        if ahead_ms > self._settings.hide_ms:
+            return ()
         state = self._bank.state.copy()
         state[:, :2] += self._path.shift(self._bank, pts_ns)
         boxes = to_corners(state)
-        return tuple(
-            self._track(row, boxes[row], life)
-            for row, life in enumerate(self._lives)
-            if self._shown(life, pts_ns) and _visible(boxes[row])
-        )
+        shown = self._absent_ms <= self._settings.miss_ms
+        shown &= _visible(boxes)
+        rows = np.flatnonzero(shown)
+        return self._tracks(rows, boxes[rows]) if len(rows) else ()
 
     def attach_embedding(self, track_id: int, vector: NDArray[np.float32]) -> int:
         """Tell what a track looks like; a new track that looks like a lost one becomes it.
@@ -115,7 +125,7 @@ class Tracker:
             return track_id
         life = self._lives[row]
         life.looks_like(vector, 0.2)
-        twin = lost_twin(self._lives, life, self._settings)
+        twin = lost_twin(self._lives, life, self._settings) if self._absent_ms[row] == 0 else None
         if twin is not None:
             life.continues(self._lives[twin])
             self._drop(twin)
@@ -123,7 +133,8 @@ class Tracker:
 
     def lost(self) -> tuple[int, ...]:
         """Ids kept for re-activation but not shown."""
-        return tuple(life.id for life in self._lives if life.absent_s * 1e3 > self._settings.miss_ms)
+        rows = np.flatnonzero(self._absent_ms > self._settings.miss_ms)
+        return tuple(self._lives[row].id for row in rows.tolist())
 
     def known(self) -> frozenset[int]:
         """Every id that can still come back."""
@@ -133,125 +144,144 @@ class Tracker:
 
     def _associate(self, detections: Detections) -> list[tuple[int, int]]:
         """(row, detection) pairs of all stages."""
-        s = self._settings
-        scores = detections.scores
-        high = np.flatnonzero(scores >= s.high_score)
-        low = np.flatnonzero((scores >= s.low_score) & (scores < s.high_score))
-        here = [r for r, life in enumerate(self._lives) if life.absent_s * 1e3 <= s.hide_ms]
-        near = [r for r, life in enumerate(self._lives) if life.absent_s * 1e3 <= s.near_ms]
-        pairs = self._stage(here, high, detections, s.buffer, s.max_cost)
-        for rows, columns, buffer, limit in (
-            (here, low, 0.0, 0.6),
-            (near, high, s.wide_buffer, s.max_cost),
+        s, pairs = self._settings, list[tuple[int, int]]()
+        if not self._lives or not len(detections):
+            return pairs
+        codes = self._labels.codes(detections.names, detections.labels)
+        strong = (detections.scores >= s.high_score).tolist()
+        weak = ((detections.scores >= s.low_score) & (detections.scores < s.high_score)).tolist()
+        high = [i for i, yes in enumerate(strong) if yes]
+        low = [i for i, yes in enumerate(weak) if yes]
+        absent = self._absent_ms.tolist()
+        here = [row for row, ms in enumerate(absent) if ms <= s.hide_ms]
+        near = [row for row, ms in enumerate(absent) if ms <= s.near_ms]
+        now = self._bank.boxes()
+        for rows, columns, buffer, limit, last_seen in (
+            (here, high, s.buffer, s.max_cost, False),
+            (here, low, 0.0, 0.6, False),
+            (near, high, s.wide_buffer, s.max_cost, True),
         ):
-            taken = {row for row, _ in pairs}
-            rows = [r for r in rows if r not in taken]
-            left = columns[~np.isin(columns, [column for _, column in pairs])]
-            pairs += self._stage(rows, left, detections, buffer, limit, last_seen=buffer == s.wide_buffer)
+            if pairs:
+                taken, used = {row for row, _ in pairs}, {column for _, column in pairs}
+                rows = [row for row in rows if row not in taken]
+                columns = [column for column in columns if column not in used]
+            if not rows or not columns:
+                continue
+            found, mine, theirs = detections.boxes[columns], self._codes[rows], codes[columns]
+            costs = pair_costs(now[rows], mine, found, theirs, buffer=buffer)
+            if last_seen:  # where it was last seen counts as much as where it should be by now
+                seen = pair_costs(self._seen[rows], mine, found, theirs, buffer=buffer)
+                costs = np.minimum(costs, seen)
+            pairs += [(rows[r], columns[c]) for r, c in assign(costs, limit)]
         return pairs
-
-    def _stage(
-        self,
-        rows: list[int],
-        columns: NDArray[np.intp],
-        detections: Detections,
-        buffer: float,
-        limit: float,
-        *,
-        last_seen: bool = False,
-    ) -> list[tuple[int, int]]:
-        if not rows or not len(columns):
-            return []
-        labels = [detections.names[detections.labels[c]] for c in columns]
-        mine = [self._lives[r].label for r in rows]
-        found = detections.boxes[columns]
-        alone = self._settings.alone
-        costs = pair_costs(self._bank.boxes()[rows], mine, found, labels, buffer=buffer, alone=alone)
-        if last_seen:  # where it was last seen counts as much as where it should be by now
-            seen = np.stack([self._lives[r].measured_box for r in rows])
-            costs = np.minimum(costs, pair_costs(seen, mine, found, labels, buffer=buffer, alone=alone))
-        return [(rows[r], int(columns[c])) for r, c in assign(costs, limit)]
 
     def _measure(self, pairs: list[tuple[int, int]], detections: Detections, pts_ns: int) -> None:
         if not pairs:
             return
         rows = np.array([row for row, _ in pairs])
         columns = np.array([column for _, column in pairs])
-        for row, column in pairs:
-            self._return(row, detections.boxes[column], pts_ns)
-        self._bank.update(rows, detections.boxes[columns], detections.scores[columns])
-        for row, column in pairs:
-            life, score = self._lives[row], float(detections.scores[column])
-            name = detections.names[detections.labels[column]]
-            life.measured(pts_ns, detections.boxes[column], name, score)
-            life.confirmed = life.confirmed or life.sure(self._settings)
+        boxes, scores = detections.boxes[columns], detections.scores[columns]
+        labels = detections.labels[columns].tolist()
+        for at, (row, absent_ms) in enumerate(
+            zip(rows.tolist(), self._absent_ms[rows].tolist(), strict=True)
+        ):
+            if absent_ms > 250:
+                self._return(row, boxes[at], pts_ns)
+        self._bank.update(rows, boxes, scores)
+        self._absent_ms[rows] = 0.0
+        self._seen[rows] = boxes
+        for row, label, score in zip(rows.tolist(), labels, scores.tolist(), strict=True):
+            life = self._lives[row]
+            before = life.label
+            life.measured(pts_ns, detections.names[label], score, self._settings)
+            if life.label != before:
+                self._codes[row] = self._labels.code(life.label)
 
     def _return(self, row: int, box: NDArray[np.float32], pts_ns: int) -> None:
         """After an absence the filter is restarted on the straight path between the two sightings."""
-        life = self._lives[row]
-        gap_s = (pts_ns - life.measured_ns) / 1e9
-        if life.absent_s > 0.25:
-            speed = (to_centre(box[None])[0] - to_centre(life.measured_box[None])[0]) / gap_s
-            speed[2:] = 0.0
-            self._bank.restart(row, box, 0.5 * speed)
+        gap_s = (pts_ns - self._lives[row].measured_ns) / 1e9
+        speed = (to_centre(box[None])[0] - to_centre(self._seen[row][None])[0]) / gap_s
+        speed[2:] = 0.0
+        self._bank.restart(row, box, 0.5 * speed)
 
     def _begin(self, detections: Detections, taken: set[int], pts_ns: int) -> None:
         s = self._settings
-        free = [i for i in np.flatnonzero(detections.scores >= s.new_score).tolist() if i not in taken]
+        sure = np.flatnonzero(detections.scores >= s.new_score).tolist()
+        free = [i for i in sure if i not in taken]
         if not free:
             return
-        held = [life.measured_box for life in self._lives if life.measured_ns == pts_ns]
+        held = self._seen[self._absent_ms == 0]
         fresh = []
         for i in free:  # one object detected twice, perhaps under two labels, is one track
-            box = detections.boxes[i]
-            if not held or iou_matrix(box[None], np.stack(held)).max() < DOUBLE_IOU:
+            box = detections.boxes[i : i + 1]
+            if not len(held) or iou_matrix(box, held).max() < DOUBLE_IOU:
                 fresh.append(i)
-                held.append(box)
-        free = fresh
-        self._bank.add(detections.boxes[free])
-        for i in free:
+                held = np.concatenate((held, box))
+        if not fresh:
+            return
+        boxes = detections.boxes[fresh]
+        self._bank.add(boxes)
+        for i in fresh:
             name, score = detections.names[detections.labels[i]], float(detections.scores[i])
-            life = Life(self._next_id, name, score, pts_ns, pts_ns, detections.boxes[i])
+            life = Life(self._next_id, name, score, pts_ns, pts_ns, belief=score)
             life.votes[name] = score
             self._lives.append(life)
             self._next_id += 1
+        self._absent_ms = np.concatenate((self._absent_ms, np.zeros(len(fresh))))
+        self._seen = np.concatenate((self._seen, boxes))
+        codes = self._labels.codes(detections.names, detections.labels[fresh])
+        self._codes = np.concatenate((self._codes, codes))
 
-    def _bury(self, pts_ns: int) -> None:
-        s = self._settings
-        keep = np.array(
-            [
-                life.measured_ns == pts_ns or (life.absent_s * 1e3 <= (s.lost_ms if life.confirmed else 0.0))
-                for life in self._lives
-            ],
-            np.bool_,
-        )
-        self._bank.keep(keep)
-        self._lives = [life for life, kept in zip(self._lives, keep, strict=True) if kept]
+    def _bury(self) -> None:
+        """Forget what was never confirmed as soon as it is missed, the rest when it is lost for long."""
+        lost_ms = self._settings.lost_ms
+        keep = [
+            ms == 0.0 or (life.confirmed and ms <= lost_ms)
+            for ms, life in zip(self._absent_ms.tolist(), self._lives, strict=True)
+        ]
+        if not all(keep):
+            self._keep(np.array(keep, np.bool_))
+
+    def _keep(self, rows: NDArray[np.bool_]) -> None:
+        self._bank.keep(rows)
+        self._lives = [life for life, kept in zip(self._lives, rows.tolist(), strict=True) if kept]
+        self._absent_ms, self._seen, self._codes = self._absent_ms[rows], self._seen[rows], self._codes[rows]
 
     def _remember(self, pts_ns: int) -> None:
-        boxes = self._bank.boxes()
-        for row, life in enumerate(self._lives):
+        for life, box in zip(self._lives, self._bank.boxes(), strict=True):
             if life.measured_ns == pts_ns:
-                life.history.append((pts_ns, boxes[row]))
+                life.history.append((pts_ns, box))
 
     # ---- answers -------------------------------------------------------------------------------------------
 
-    def _shown(self, life: Life, pts_ns: int) -> bool:
-        ahead_ms = (pts_ns - self._path.base_ns) / 1e6
-        return life.absent_s * 1e3 <= self._settings.miss_ms and ahead_ms <= self._settings.hide_ms
-
-    def _past(self, pts_ns: int) -> Iterable[Track]:
+    def _past(self, pts_ns: int) -> tuple[Track, ...]:
+        rows, boxes = [], []
         for row, life in enumerate(self._lives):
             box = life.at(pts_ns, self._settings.miss_ms)
             if box is not None:
-                yield self._track(row, box, life)
+                rows.append(row)
+                boxes.append(box)
+        return self._tracks(np.array(rows), np.stack(boxes)) if rows else ()
 
-    def _track(self, row: int, box: NDArray[np.floating], life: Life) -> Track:
-        vx, vy, vw, vh = self._bank.speed[row].tolist()
-        velocity = (vx - vw / 2, vy - vh / 2, vx + vw / 2, vy + vh / 2)
-        x0, y0, x1, y1 = box.tolist()
-        corners = clip_box((x0, y0, x1, y1))
-        return Track(life.id, corners, velocity, life.label, life.score, life.measured_ns, life.confirmed)
+    def _tracks(self, rows: NDArray[np.intp], boxes: NDArray[np.float32]) -> tuple[Track, ...]:
+        speed = self._bank.speed[rows]
+        velocity = np.concatenate((speed[:, :2] - speed[:, 2:] / 2, speed[:, :2] + speed[:, 2:] / 2), axis=1)
+        lives = self._lives
+        made = []
+        for row, box, moving in zip(rows.tolist(), boxes.tolist(), velocity.tolist(), strict=True):
+            life = lives[row]
+            made.append(
+                Track(
+                    life.id,
+                    clip_box(box),
+                    tuple(moving),
+                    life.label,
+                    life.score,
+                    life.measured_ns,
+                    life.confirmed,
+                )
+            )
+        return tuple(made)
 
     def _row(self, track_id: int) -> int | None:
         return next((row for row, life in enumerate(self._lives) if life.id == track_id), None)
@@ -259,11 +289,12 @@ class Tracker:
     def _drop(self, row: int) -> None:
         keep = np.ones(len(self._lives), np.bool_)
         keep[row] = False
-        self._bank.keep(keep)
-        del self._lives[row]
+        self._keep(keep)
         self._path.changed()
 
 
-def _visible(box: NDArray[np.float32]) -> bool:
+def _visible(boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
     """At least a sliver lies within the picture."""
-    return bool(box[0] < 0.999 and box[1] < 0.999 and box[2] > 0.001 and box[3] > 0.001)
+    inside = np.concatenate((boxes[:, :2] < 0.999, boxes[:, 2:] > 0.001), axis=1)
+    visible: NDArray[np.bool_] = np.logical_and.reduce(inside, axis=1)
+    return visible

@@ -2,27 +2,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from inference.association import assign, pair_costs
+from inference.association import Labels, assign, pair_costs
 
 A = np.array([[0.1, 0.1, 0.2, 0.2], [0.5, 0.5, 0.6, 0.6]], np.float32)
+SAME = np.array([1, 1])
 
 
 def test_a_box_on_itself_costs_nothing() -> None:
-    costs = pair_costs(A, ["cup", "cup"], A, ["cup", "cup"], buffer=0.2)
+    costs = pair_costs(A, SAME, A, SAME, buffer=0.2)
     np.testing.assert_allclose(np.diag(costs), 0, atol=1e-6)
     assert costs[0, 1] == 1
 
 
 def test_another_label_costs_extra_and_a_lonely_label_forbids() -> None:
-    costs = pair_costs(A, ["cup", "person"], A, ["vase", "cup"], buffer=0.0, alone=frozenset({"person"}))
+    labels = Labels(alone=frozenset({"person"}))
+    mine = np.array([labels.code("cup"), labels.code("person")])
+    theirs = labels.codes(("cup", "vase"), np.array([1, 0]))
+    costs = pair_costs(A, mine, A, theirs, buffer=0.0)
     assert 0.2 < costs[0, 0] < 0.3
     assert assign(costs, 0.9) == [(0, 0)]
 
 
 def test_buffers_let_fast_boxes_meet() -> None:
     ahead = A + np.array([0.12, 0, 0.12, 0], np.float32)
-    plain = pair_costs(A, ["a", "a"], ahead, ["a", "a"], buffer=0.0)
-    wide = pair_costs(A, ["a", "a"], ahead, ["a", "a"], buffer=0.5)
+    plain = pair_costs(A, SAME, ahead, SAME, buffer=0.0)
+    wide = pair_costs(A, SAME, ahead, SAME, buffer=0.5)
     assert plain[0, 0] == 1 and wide[0, 0] < 0.9
 
 

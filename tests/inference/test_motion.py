@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inference.motion import KalmanBank, MotionPath, MotionSettings, box_shift, to_centre, to_corners
+from inference.field import MotionField
+from inference.kalman import KalmanBank, MotionSettings, to_centre, to_corners
+from inference.motion import MotionPath
 
 BOX = np.array([[0.4, 0.4, 0.5, 0.6]], np.float32)
 ONE = np.ones(1, np.float32)
@@ -76,19 +78,19 @@ def test_unmeasured_speed_fades() -> None:
 
 
 def test_codec_vectors_inside_a_box_shift_it() -> None:
-    shift = box_shift(BOX, vectors(0.02, -0.01), 3)
+    shift = MotionField(vectors(0.02, -0.01)).shift(BOX)
     np.testing.assert_allclose(shift, [[0.02, -0.01]], atol=1e-6)
 
 
 def test_the_median_ignores_a_hand_passing_by() -> None:
     field = vectors(0.02, 0.0)
     field[::5, 2:] = 0.3
-    np.testing.assert_allclose(box_shift(BOX, field, 3), [[0.02, 0.0]], atol=1e-6)
+    np.testing.assert_allclose(MotionField(field).shift(BOX), [[0.02, 0.0]], atol=1e-6)
 
 
 def test_too_few_vectors_give_no_answer() -> None:
     tiny = np.array([[0.4, 0.4, 0.41, 0.41]], np.float32)
-    assert np.isnan(box_shift(tiny, vectors(0.02, 0.0), 3)).all()
+    assert np.isnan(MotionField(vectors(0.02, 0.0)).shift(tiny)).all()
 
 
 def path_at(base_ns: int) -> tuple[MotionPath, KalmanBank]:

@@ -1,0 +1,89 @@
+"""How the picture moved from one frame to the next: a grid of vectors, asked about boxes. Pure numpy.
+
+The vectors are the codec's own (one per block that was predicted from the frame before). They are sorted into
+a grid once per frame, however many boxes ask: one vector per macroblock, so a block cut into sixteen pieces
+weighs no more than an undivided one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.kalman import Floats
+
+Motion = NDArray[np.float32]
+
+SAMPLES = 8
+"""Points per side at which a box looks at the grid."""
+
+INNER = 0.8
+"""Share of a box's width and height that is looked at: its rim is half background."""
+
+BLOCK_PX = 16
+_OFFSETS = (((np.arange(SAMPLES) + 0.5) / SAMPLES - 0.5) * INNER).astype(np.float32)
+
+
+class MotionField:
+    """One frame's motion.
+
+    Args:
+        vectors: float32 (m, 4), `Pixels.motion_vectors`: x, y, dx, dy, 0..1 of the picture.
+        size: of the picture in pixels, so that a cell is a macroblock; None: as many cells as vectors, 16:9.
+    """
+
+    __slots__ = ("_columns", "_grid", "_moved", "_rows", "_vectors")
+
+    def __init__(self, vectors: Motion, size: tuple[int, int] | None = None) -> None:
+        self._vectors = vectors
+        if size is None:
+            self._rows = max(1, round((len(vectors) * 9 / 16) ** 0.5))
+            self._columns = max(1, -(-len(vectors) // self._rows))
+        else:
+            self._columns, self._rows = (max(1, -(-side // BLOCK_PX)) for side in size)
+        self._grid: NDArray[np.intp] | None = None
+        self._moved = np.empty((0, 2), np.float32)
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def shift(self, boxes: NDArray[np.floating], min_vectors: int = 3) -> Floats:
+        """How far each box moved: the median of the vectors inside it.
+
+        Args:
+            boxes: (n, 4), x0 y0 x1 y1, at the end of the interval.
+            min_vectors: fewer inside a box give no answer.
+
+        Returns:
+            float64 (n, 2), dx and dy; NaN where there is no answer.
+        """
+        grid = self._sorted()
+        size = boxes[:, 2:] - boxes[:, :2]
+        middle = (boxes[:, :2] + boxes[:, 2:]) * 0.5
+        # Beyond the picture's edge the cells at its edge answer.
+        x = (middle[:, :1] + size[:, :1] * _OFFSETS) * self._columns
+        y = (middle[:, 1:] + size[:, 1:] * _OFFSETS) * self._rows
+        columns = np.minimum(np.maximum(x, 0), self._columns - 1).astype(np.intp)
+        rows = np.minimum(np.maximum(y, 0), self._rows - 1).astype(np.intp)
+        cells = grid[rows[:, :, None] * self._columns + columns[:, None, :]].reshape(len(boxes), -1)
+        answers = self._moved[cells]
+        answers.sort(axis=1)  # the last row of `_moved` is NaN, which sorts to the end
+        valid = np.count_nonzero(cells >= 0, axis=1)
+        shift: Floats = answers[np.arange(len(boxes)), np.maximum(valid - 1, 0) // 2].astype(np.float64)
+        within = valid * (size[:, 0] * size[:, 1]) * (len(self._vectors) / SAMPLES**2)
+        shift[within < min_vectors] = np.nan
+        return shift
+
+    def _sorted(self) -> NDArray[np.intp]:
+        """Index of a vector per cell, flat; -1 where there is none."""
+        if self._grid is not None:
+            return self._grid
+        columns, rows, vectors = self._columns, self._rows, self._vectors
+        number = np.arange(len(vectors))
+        x = np.minimum(np.maximum(vectors[:, 0] * columns, 0), columns - 1).astype(np.intp)
+        y = np.minimum(np.maximum(vectors[:, 1] * rows, 0), rows - 1).astype(np.intp)
+        grid = np.full(columns * rows, -1, np.intp)
+        grid[y * columns + x] = number
+        self._moved = np.concatenate((vectors[:, 2:], np.full((1, 2), np.nan, np.float32)))
+        self._grid = grid
+        return grid

@@ -1,0 +1,149 @@
+"""A Kalman filter in seconds for the boxes of many tracks at once. Pure numpy.
+
+A constant-velocity model per coordinate (centre x, centre y, width, height): each coordinate has its own 2x2
+covariance, so a whole set of tracks is a few array operations. Noise is relative to the box's size, as in
+ByteTrack (arXiv 2110.06864), but per second instead of per call, so skipped frames need no special case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class MotionSettings:
+    """Noise of the filter, relative to the box's size.
+
+    Attributes:
+        measure: standard deviation of a detected coordinate.
+        drift: growth of the position's variance per second.
+        wander: growth of the velocity's variance per second.
+        first_speed: standard deviation of an unknown velocity, sizes per second.
+        fade_s: a velocity not confirmed by a measurement fades with this time constant.
+        min_vectors: codec vectors inside a box that make its shift believable.
+    """
+
+    measure: float = 0.05
+    drift: float = 0.02
+    wander: float = 2.0
+    first_speed: float = 1.0
+    fade_s: float = 0.5
+    min_vectors: int = 3
+
+
+class KalmanBank:
+    """The filters of all tracks of one stream, row by row.
+
+    Attributes:
+        state: float64 (n, 4): centre x, centre y, width, height, 0..1 of the picture.
+        speed: float64 (n, 4): the same per second.
+    """
+
+    def __init__(self, settings: MotionSettings) -> None:
+        self.settings = settings
+        self.state: Floats = np.zeros((0, 4))
+        self.speed: Floats = np.zeros((0, 4))
+        # Variance of the position, its covariance with the speed, variance of the speed: (n, 4) each.
+        self._place: Floats = np.zeros((0, 4))
+        self._cross: Floats = np.zeros((0, 4))
+        self._pace: Floats = np.zeros((0, 4))
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    def add(self, boxes: NDArray[np.floating]) -> None:
+        """Append filters for new boxes (m, 4), x0 y0 x1 y1, at rest."""
+        state = to_centre(boxes)
+        size, rest = _size(state), np.zeros_like(state)
+        self.state = np.concatenate((self.state, state))
+        self.speed = np.concatenate((self.speed, rest))
+        self._place = np.concatenate((self._place, (self.settings.measure * size) ** 2))
+        self._cross = np.concatenate((self._cross, rest))
+        self._pace = np.concatenate((self._pace, (self.settings.first_speed * size) ** 2))
+
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Drop the filters where `rows` is False."""
+        self.state, self.speed = self.state[rows], self.speed[rows]
+        self._place, self._cross, self._pace = self._place[rows], self._cross[rows], self._pace[rows]
+
+    def predict(self, dt_s: float, shift: Floats) -> None:
+        """Advance by `dt_s` seconds, the centres by `shift` (n, 2); sizes stay, variances grow."""
+        if not len(self.state) or dt_s <= 0:
+            return
+        size = _size(self.state)
+        noise = size * size * dt_s
+        self.state[:, :2] += shift
+        fresh = self._pace * dt_s
+        self._place += dt_s * (2 * self._cross + fresh) + noise * self.settings.drift
+        self._cross += fresh
+        self._pace += noise * self.settings.wander
+
+    def believe_speed(self, speed: Floats) -> None:
+        """Codec motion measured the centres' velocity (n, 2): take half of it over."""
+        self.speed[:, :2] += 0.5 * (speed - self.speed[:, :2])
+
+    def fade(self, rows: NDArray[np.bool_], dt_s: float) -> None:
+        """Let the velocity of unmeasured tracks die away."""
+        self.speed[rows] *= np.exp(-dt_s / self.settings.fade_s)
+
+    def update(
+        self, rows: NDArray[np.intp], boxes: NDArray[np.floating], scores: NDArray[np.floating]
+    ) -> None:
+        """Correct `rows` by measured boxes (m, 4), x0 y0 x1 y1; unsure ones (low scores) count less."""
+        measured = to_centre(boxes)
+        doubt = self.settings.measure * (1.5 - np.minimum(np.maximum(scores, 0.0), 1.0))[:, None]
+        noise = doubt * _size(measured)
+        place, cross = self._place[rows], self._cross[rows]
+        total = place + noise * noise
+        gain, gain_speed = place / total, cross / total
+        surprise = measured - self.state[rows]
+        self.state[rows] += gain * surprise
+        self.speed[rows] += gain_speed * surprise
+        rest = 1 - gain
+        self._place[rows] = rest * place
+        self._cross[rows] = rest * cross
+        self._pace[rows] -= gain_speed * cross
+
+    def restart(self, row: int, box: NDArray[np.floating], speed: Floats) -> None:
+        """Set a filter anew after an absence: at `box`, moving at `speed` (the virtual path of OC-SORT)."""
+        state = to_centre(box[None])
+        size = _size(state)[0]
+        self.state[row], self.speed[row] = state[0], speed
+        self._place[row] = (self.settings.measure * size) ** 2
+        self._cross[row] = 0.0
+        self._pace[row] = (0.5 * self.settings.first_speed * size) ** 2
+
+    def boxes(self) -> NDArray[np.float32]:
+        """Current boxes, float32 (n, 4), x0 y0 x1 y1; may reach beyond the picture."""
+        return to_corners(self.state)
+
+
+def to_centre(boxes: NDArray[np.floating]) -> Floats:
+    """x0 y0 x1 y1 to centre x, centre y, width, height."""
+    out = np.empty((len(boxes), 4))
+    low, high = boxes[:, :2], boxes[:, 2:]
+    np.add(low, high, out=out[:, :2], dtype=np.float64)
+    out[:, :2] *= 0.5
+    np.subtract(high, low, out=out[:, 2:], dtype=np.float64)
+    np.maximum(out[:, 2:], 1e-6, out=out[:, 2:])
+    return out
+
+
+def to_corners(state: Floats) -> NDArray[np.float32]:
+    """Centre x, centre y, width, height to x0 y0 x1 y1."""
+    out = np.empty((len(state), 4), np.float32)
+    half = np.maximum(state[:, 2:], 1e-6) * 0.5
+    out[:, :2] = state[:, :2] - half
+    out[:, 2:] = state[:, :2] + half
+    return out
+
+
+def _size(state: Floats) -> Floats:
+    """What noise is relative to: width, height, width, height."""
+    size: Floats = np.maximum(state[:, [2, 3, 2, 3]], 1e-3)
+    return size

@@ -216,8 +216,8 @@ class Tap(Struct, frozen=True, tag_field="t", tag="tap", forbid_unknown_fields=T
 
     Attributes:
         id: made by the viewer, unique per tap; repeating it repeats the answer.
-        h: hotspot the viewer's page hit, for keyboard taps and as a tie-break; checked against history.
-        pid: product tapped in the product list rather than in the picture (then x, y do not matter).
+        h: hotspot the viewer's page hit; checked against history. None: the server looks at (x, y).
+        pid: product that hotspot bore; without `h`, product tapped in the product list (x, y do not matter).
     """
 
     id: ShortId

@@ -56,17 +56,25 @@ class Absent(StrEnum):
 
 @dataclass(slots=True)
 class _Epoch:
-    """Samples of one epoch by unwrapped ticks; `ticks` is sorted and parallel to the keys of `measured`."""
+    """Samples of one epoch by unwrapped ticks.
+
+    `ticks` is sorted and parallel to the keys of `measured`, `every` to those of both kinds.
+    """
 
     last_rtp: int
     last_ticks: int = 0
     ticks: list[int] = field(default_factory=list)
+    every: list[int] = field(default_factory=list)
     measured: dict[int, Sample] = field(default_factory=dict)
     predicted: dict[int, Sample] = field(default_factory=dict)
     received_ns: dict[int, int] = field(default_factory=dict)
 
     def unwrap(self, rtp: int) -> int:
         return self.last_ticks + ticks_between(rtp, self.last_rtp)
+
+    def at(self, ticks: int) -> Sample:
+        """The sample there; the measured one where there are both."""
+        return self.measured.get(ticks) or self.predicted[ticks]
 
 
 class SampleHistory:
@@ -91,6 +99,8 @@ class SampleHistory:
         store[ticks] = sample
         if sample.measured:
             insort(epoch.ticks, ticks)
+        if ticks not in epoch.received_ns:
+            insort(epoch.every, ticks)
         epoch.received_ns[ticks] = now_ns
         if ticks > epoch.last_ticks:
             epoch.last_ticks, epoch.last_rtp = ticks, sample.rtp
@@ -118,6 +128,26 @@ class SampleHistory:
         newest = max([*epoch.measured, *epoch.predicted])
         return Absent.TOO_NEW if at > newest else Absent.TOO_OLD
 
+    def sightings(self, time: MediaTime, spot_id: int) -> tuple[tuple[Basis, Spot], ...]:
+        """A hotspot as the samples around a frame have it, the nearest in time first.
+
+        Whatever a viewer drew of it on that frame, from whichever samples had reached it, came from these.
+        """
+        epoch = self._epochs.get(time.epoch)
+        if epoch is None:
+            return ()
+        at = epoch.unwrap(time.rtp)
+        reach = max(INTERPOLATE_TICKS, EXTRAPOLATE_TICKS)
+        around = epoch.every[bisect_left(epoch.every, at - reach) : bisect_right(epoch.every, at + reach)]
+        return tuple(
+            (basis, spot)
+            for ticks in sorted(around, key=lambda ticks: abs(ticks - at))
+            for basis, store in ((Basis.MEASURED, epoch.measured), (Basis.PREDICTED, epoch.predicted))
+            if ticks in store
+            for spot in store[ticks].spots
+            if spot.id == spot_id
+        )
+
     def _prune(self, now_ns: int) -> None:
         oldest = now_ns - self._keep_ns
         while self._count:
@@ -132,6 +162,7 @@ class SampleHistory:
             place = bisect_left(epoch.ticks, ticks)
             if place < len(epoch.ticks) and epoch.ticks[place] == ticks:
                 del epoch.ticks[place]
+            del epoch.every[bisect_left(epoch.every, ticks)]
             if not epoch.received_ns:
                 del self._epochs[number]
 
@@ -158,23 +189,23 @@ def _predicted(epoch: _Epoch, at: int) -> Layer | None:
 
 
 def _extrapolated(epoch: _Epoch, at: int) -> Layer | None:
-    place = bisect_right(epoch.ticks, at - 1)
-    if place == 0 or at - epoch.ticks[place - 1] > EXTRAPOLATE_TICKS:
+    """From the last two samples before, of either kind: predictions are samples to go on from too."""
+    place = bisect_left(epoch.every, at)
+    if place == 0 or at - epoch.every[place - 1] > EXTRAPOLATE_TICKS:
         return None
-    last = epoch.ticks[place - 1]
-    spots = epoch.measured[last].spots
-    if place >= 2 and last - epoch.ticks[place - 2] <= INTERPOLATE_TICKS:
-        first = epoch.ticks[place - 2]
+    last = epoch.every[place - 1]
+    spots = epoch.at(last).spots
+    if place >= 2 and last - epoch.every[place - 2] <= INTERPOLATE_TICKS:
+        first = epoch.every[place - 2]
         moved = {
-            spot.id: spot
-            for spot in _between(epoch.measured[first].spots, spots, (at - first) / (last - first))
+            spot.id: spot for spot in _between(epoch.at(first).spots, spots, (at - first) / (last - first))
         }
         spots = tuple(moved.get(spot.id, spot) for spot in spots)
     return Layer(Basis.EXTRAPOLATED, spots)
 
 
 def _between(a: Iterable[Spot], b: Iterable[Spot], share: float) -> list[Spot]:
-    """Hotspots in both, moved linearly: share 0 is `a`, 1 is `b`, beyond 1 extrapolates."""
+    """Hotspots in both, moved linearly: share 0 is `a`, 1 is `b`, beyond 1 extrapolates. The nearer names."""
     earlier = {spot.id: spot for spot in a}
     moved = []
     for spot in b:
@@ -186,5 +217,6 @@ def _between(a: Iterable[Spot], b: Iterable[Spot], share: float) -> list[Spot]:
                     (old.x0, old.y0, old.x1, old.y1), (spot.x0, spot.y0, spot.x1, spot.y1), strict=True
                 )
             )
-            moved.append(Spot(spot.id, spot.pid, spot.state, spot.flags, x0, y0, x1, y1))
+            near = old if share < 0.5 else spot
+            moved.append(Spot(near.id, near.pid, near.state, near.flags, x0, y0, x1, y1))
     return moved

@@ -17,9 +17,6 @@ MIN_TARGET = (0.06, 0.10)
 """Smallest target, as a share of the picture: small boxes are grown to it. 44 CSS pixels (WCAG 2.2, 2.5.5)
 are 0.06 x 0.11 of a 16:9 picture 720 pixels wide."""
 
-MIN_NAMED_TARGET = (0.12, 0.21)
-"""The same for the hotspot that the page says it hit: 44 CSS pixels of a picture 390 wide, as on a phone."""
-
 _STATE_NAMES = {EXACT: "exact", SIMILAR: "similar"}
 
 
@@ -34,7 +31,8 @@ class TapOutcome:
         card: the product, as the show has it; None for a miss and where the product is not known.
         state: ``exact``, ``similar`` or ``unsure``.
         reason: why it missed: ``unknown-epoch``, ``too-old``, ``too-new``, ``no-hotspot-there``,
-            ``unknown-product``, ``hidden``; for a hit, what the position rests on.
+            ``unknown-product``, ``hidden``; for a hit, what it rests on: a `Basis`, ``list``, or ``page``
+            where only the page that was tapped says so.
     """
 
     tap: Tap
@@ -57,50 +55,72 @@ class TapOutcome:
 
 
 def resolve(tap: Tap, replica: OverlayReplica) -> TapOutcome:
-    """What the tap met on the frame it names. Never raises."""
-    if tap.pid is not None:
+    """What the tap met on the frame it names. Never raises.
+
+    A page that names the hotspot has hit it, wherever it and its label were by then: the frame's samples say
+    whether it was there, not whether the finger was. Only a tap that names none is looked up by place.
+    """
+    if tap.h is None and tap.pid is not None:
         card = replica.product(tap.pid)
         if card is None:
             return TapOutcome(tap, False, reason="unknown-product")
         return TapOutcome(tap, True, card=card, state="exact", reason="list")
+    return _named(tap, replica) or _placed(tap, replica)
+
+
+def _named(tap: Tap, replica: OverlayReplica) -> TapOutcome | None:
+    """The hotspot that the page says it hit, with the product that the page says it bore."""
+    if tap.h is None:
+        return None
+    seen = replica.history.sightings(MediaTime(tap.epoch, tap.rtp), tap.h)
+    for basis, spot in seen:
+        if tap.pid is None or spot.pid == tap.pid:
+            return _outcome(tap, spot, basis.value, replica)
+    if tap.pid is None:
+        return None
+    card = replica.product(tap.pid)
+    if card is None or tap.pid in replica.state.hidden:
+        return TapOutcome(tap, False, reason="unknown-product" if card is None else "hidden")
+    # A picture paused for long, a node that has just taken over: it was shown, how surely is not known.
+    return TapOutcome(tap, True, card=card, state="unsure", reason="page")
+
+
+def _placed(tap: Tap, replica: OverlayReplica) -> TapOutcome:
+    """The hotspot under the finger, on the frame as it may have been drawn."""
     layers = replica.history.layers(MediaTime(tap.epoch, tap.rtp))
     if isinstance(layers, Absent):
         return TapOutcome(tap, False, reason=layers.value)
-    hidden = frozenset(replica.state.hidden)
     vetoed = False
     for layer in layers:
         spot = _hit(tap, layer)
         if spot is None:
             continue
-        if spot.pid in hidden:
+        if spot.pid in replica.state.hidden:
             vetoed = True
             continue
-        return _outcome(tap, spot, layer, replica)
+        return _outcome(tap, spot, layer.basis.value, replica)
     return TapOutcome(tap, False, reason="hidden" if vetoed else "no-hotspot-there")
 
 
-def _outcome(tap: Tap, spot: Spot, layer: Layer, replica: OverlayReplica) -> TapOutcome:
+def _outcome(tap: Tap, spot: Spot, basis: str, replica: OverlayReplica) -> TapOutcome:
+    if spot.pid in replica.state.hidden:
+        return TapOutcome(tap, False, spot, reason="hidden")
     if spot.pid == 0:
-        return TapOutcome(tap, True, spot, None, "unsure", layer.basis.value)
+        return TapOutcome(tap, True, spot, None, "unsure", basis)
     card = replica.product(spot.pid)
     if card is None:
         return TapOutcome(tap, False, spot, reason="unknown-product")
-    return TapOutcome(tap, True, spot, card, _STATE_NAMES.get(spot.state, "unsure"), layer.basis.value)
+    return TapOutcome(tap, True, spot, card, _STATE_NAMES.get(spot.state, "unsure"), basis)
 
 
 def _hit(tap: Tap, layer: Layer) -> Spot | None:
-    """The hotspot under the tap: the named one, else one truly under it, a known product, the smallest."""
+    """The hotspot under the tap: one truly under it, a known product, the smallest."""
     x, y = tap.x * COORD, tap.y * COORD
 
-    def order(spot: Spot) -> tuple[bool, bool, bool, int]:
-        return (spot.id != tap.h, not _inside(spot, x, y, (0, 0)), spot.pid == 0, _area(spot))
+    def order(spot: Spot) -> tuple[bool, bool, int]:
+        return (not _inside(spot, x, y, (0, 0)), spot.pid == 0, _area(spot))
 
-    under = [
-        spot
-        for spot in layer.spots
-        if _inside(spot, x, y, MIN_NAMED_TARGET if spot.id == tap.h else MIN_TARGET)
-    ]
-    return min(under, key=order, default=None)
+    return min((spot for spot in layer.spots if _inside(spot, x, y, MIN_TARGET)), key=order, default=None)
 
 
 def _inside(spot: Spot, x: float, y: float, target: tuple[float, float]) -> bool:

@@ -84,6 +84,44 @@ def test_extrapolation_goes_on_for_400_ms_and_stays_in_the_picture() -> None:
     assert fast is not None and fast.spots[0].x1 == 10_000
 
 
+def test_extrapolation_goes_on_from_predictions_too() -> None:
+    made = history(0)
+    made.add(sample(spot(x0=1300), rtp=30_000, measured=False), 0)
+    found = layer(made, 60_000, Basis.EXTRAPOLATED)
+    assert found is not None and found.spots[0].x0 == 1600
+    assert made.layers(MediaTime(1, 30_000 + 36_001)) is Absent.TOO_NEW
+
+
+def test_between_two_products_the_nearer_sample_names_it() -> None:
+    made = SampleHistory()
+    made.add(sample(spot(7, 1), rtp=0), 0)
+    made.add(sample(spot(7, 2), rtp=4 * FRAME), 0)
+    names = []
+    for rtp in (FRAME, 2 * FRAME, 3 * FRAME):
+        found = layer(made, rtp, Basis.INTERPOLATED)
+        assert found is not None
+        names.append(found.spots[0].pid)
+    assert names == [1, 2, 2]
+
+
+def test_sightings_are_all_samples_a_hotspot_may_have_been_drawn_from_nearest_first() -> None:
+    made = SampleHistory()
+    made.add(sample(spot(7, 1), spot(8, 9), rtp=0), 0)
+    made.add(sample(spot(7, 2), rtp=FRAME, measured=False), 0)
+    made.add(sample(spot(7, 3), rtp=FRAME), 0)
+    made.add(sample(spot(8, 9), rtp=2 * FRAME), 0)
+    made.add(sample(spot(7, 4), rtp=2 * FRAME + 54_000), 0)
+    made.add(sample(spot(7, 5), rtp=2 * FRAME + 54_001), 0)
+    found = made.sightings(MediaTime(1, 2 * FRAME), 7)
+    assert [(basis, seen.pid) for basis, seen in found] == [
+        (Basis.MEASURED, 3),
+        (Basis.PREDICTED, 2),
+        (Basis.MEASURED, 1),
+        (Basis.MEASURED, 4),
+    ]
+    assert made.sightings(MediaTime(2, FRAME), 7) == ()
+
+
 def test_single_sample_is_held_and_newcomers_do_not_move() -> None:
     made = layer(history(0), FRAME, Basis.EXTRAPOLATED)
     assert made is not None and made.spots[0].x0 == 1000

@@ -64,20 +64,68 @@ def test_tap_beside_everything_misses(replica: OverlayReplica) -> None:
     assert resolve(tap(0.9, 0.9), replica).reason == "no-hotspot-there"
 
 
-def test_small_targets_are_grown_and_named_ones_more(replica: OverlayReplica) -> None:
+def test_small_targets_are_grown(replica: OverlayReplica) -> None:
     put(replica, spot(7, 1, x0=5000, y0=5000, side=100))
     assert resolve(tap(0.505 + 0.029, 0.505), replica).hit
     assert not resolve(tap(0.505 + 0.05, 0.505), replica).hit
-    assert resolve(tap(0.505 + 0.05, 0.505, h=7), replica).hit
-    assert not resolve(tap(0.505 + 0.07, 0.505, h=7), replica).hit
 
 
-def test_named_hotspot_breaks_a_tie_but_only_where_it_was(replica: OverlayReplica) -> None:
+def test_named_hotspot_wins_over_what_else_is_under_the_finger(replica: OverlayReplica) -> None:
     put(replica, spot(7, 1), spot(8, 2))
     assert resolve(tap(h=8), replica).card == card(2)
     assert resolve(tap(h=7), replica).card == card(1)
     assert resolve(tap(h=99), replica).hit
-    assert resolve(tap(0.9, 0.9, h=8), replica).reason == "no-hotspot-there"
+
+
+def test_tap_on_a_label_opens_its_product_however_far_from_the_box_it_lies(replica: OverlayReplica) -> None:
+    put(replica, spot(7, 1), spot(8, 2, x0=6000))
+    assert resolve(tap(0.7, 0.3, h=7, pid=1), replica).card == card(1)
+    assert resolve(tap(0.95, 0.95, h=7), replica).card == card(1)
+
+
+def test_tap_opens_the_product_that_the_hotspot_bore_when_it_was_tapped(replica: OverlayReplica) -> None:
+    put(replica, Spot(7, 1, 1, 0, 1000, 2000, 3000, 4000), rtp=3000, measured=False)
+    put(replica, spot(7, 2), rtp=3000)  # the detection of the same frame came later, and with it a new match
+    outcome = resolve(tap(rtp=3000, h=7, pid=1), replica)
+    assert (outcome.card, outcome.state, outcome.reason) == (card(1), "similar", "predicted")
+    assert resolve(tap(rtp=3000, h=7, pid=2), replica).card == card(2)
+    assert resolve(tap(rtp=3000, h=7), replica).card == card(2)
+
+
+def test_tap_on_a_hotspot_drawn_from_predictions_ahead_of_the_newest_sample_hits(
+    replica: OverlayReplica,
+) -> None:
+    put(replica, spot(7, 1), rtp=0)
+    for rtp in range(3000, 48_000, 3000):
+        put(replica, spot(7, 1), rtp=rtp, measured=False)
+    assert resolve(tap(rtp=60_000, h=7, pid=1), replica).card == card(1)
+    assert resolve(tap(rtp=60_000), replica).card == card(1)
+
+
+def test_hotspot_that_the_late_detection_does_not_have_is_hit_and_not_its_neighbour(
+    replica: OverlayReplica,
+) -> None:
+    put(replica, spot(7, 1), rtp=3000, measured=False)
+    put(replica, spot(8, 2), rtp=3000)
+    assert resolve(tap(rtp=3000, h=7, pid=1), replica).card == card(1)
+
+
+@pytest.mark.parametrize(("rtp", "epoch", "h"), [(9_000_000, 1, 8), (0, 9, 8), (0, 1, 99), (0, 1, 8)])
+def test_product_named_where_history_knows_no_such_hotspot_is_opened_as_unsure(
+    replica: OverlayReplica, rtp: int, epoch: int, h: int
+) -> None:
+    put(replica, spot(8, 2))
+    outcome = resolve(tap(rtp=rtp, epoch=epoch, h=h, pid=1), replica)
+    assert (outcome.hit, outcome.card, outcome.state, outcome.reason) == (True, card(1), "unsure", "page")
+    assert outcome.spot is None
+
+
+def test_hotspot_of_a_hidden_or_removed_product_opens_nothing_else(replica: OverlayReplica) -> None:
+    put(replica, spot(9, 3), spot(8, 2))
+    assert resolve(tap(h=9, pid=3), replica).reason == "hidden"
+    assert resolve(tap(h=9), replica).reason == "hidden"
+    assert resolve(tap(h=50, pid=3), replica).reason == "hidden"
+    assert resolve(tap(h=50, pid=77), replica).reason == "unknown-product"
 
 
 def test_smallest_box_under_the_finger_wins_over_a_grown_neighbour(replica: OverlayReplica) -> None:

@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.classes import ClassMap, ClassRules, class_map
 from inference.deadline import JobCancelled, RunHandle
-from inference.detectors.base import make_detector
+from inference.detectors.base import Family
 from inference.errors import ModelError
-from inference.ladder import STEP, check_rungs, default_rungs, rewrite
+from inference.exports import family_detector, native_rung, session_at, told, wanted_rungs
+from inference.ladder import STEP, check_rungs
 from inference.model import ModelInfo
 from inference.runtime import OrtModel, RunCancelled, RunFailed, RuntimeSettings
 from inference.types import Detections, Detector, Rung
@@ -37,10 +39,16 @@ class DetectorSettings:
     Attributes:
         min_score: detections below are dropped; low ones still help the tracker.
         runtime: provider and threads.
+        family: registry name, instead of what the file looks like; empty looks.
+        names: class names, instead of what the file says; empty takes those.
+        classes: which classes are products, people, or nothing.
     """
 
     min_score: float = 0.1
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
+    family: str = ""
+    names: tuple[str, ...] = ()
+    classes: ClassRules = ClassRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ class LoadedDetector:
         shapes: the ladder, largest rung first, and the input sizes that can stand for each.
         warm_ns: fastest warm-up run per input size.
         settings: as loaded.
+        classes: what the detector's classes mean; None keeps them all.
     """
 
     detector: Detector
@@ -70,6 +79,12 @@ class LoadedDetector:
     shapes: dict[Rung, tuple[Rung, ...]]
     warm_ns: dict[Rung, int]
     settings: DetectorSettings
+    classes: ClassMap | None = None
+
+    @property
+    def one_size(self) -> str:
+        """Why there is one rung only, where the family is the reason."""
+        return self.detector.one_size if isinstance(self.detector, Family) else ""
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
@@ -120,6 +135,8 @@ class LoadedDetector:
             raise ModelError(outcome.message)
         ran_ns = clock.now_ns()
         detections = self.detector.decode(outcome.outputs, letterbox, frame, self.settings.min_score)
+        if self.classes is not None:
+            detections = self.classes.apply(detections)
         stages = {
             "pixels": timed.took_ns,
             "preprocess": ready_ns - began_ns - timed.took_ns,
@@ -147,54 +164,62 @@ def load_detector(
         ModelError: unreadable, of no known family, or a rung asked for does not work.
     """
     native = OrtModel(path, settings.runtime)
-    detector = make_detector(native.info)
-    size = native_rung(native.info)
-    wanted = tuple(rungs) if rungs is not None else default_rungs(size) if size else ()
-    if rungs is not None or not wanted:
-        check_rungs(wanted)
+    info = told(native.info, settings.family, settings.names)
+    if rungs is not None:
+        check_rungs(rungs)
     data = Path(path).read_bytes()
+    detector = family_detector(native, data, info, rungs, settings.runtime)
+    classes = class_map(detector.names, settings.classes)
+    models, shapes = _sessions(native, data, info, detector, rungs, settings.runtime)
+    warm_ns = {each: model.warm_up() for each, model in models.items()}
+    return LoadedDetector(detector, info, models, shapes, warm_ns, settings, classes)
+
+
+def _sessions(
+    native: OrtModel,
+    data: bytes,
+    info: ModelInfo,
+    detector: Detector,
+    rungs: Sequence[Rung] | None,
+    runtime: RuntimeSettings,
+) -> tuple[dict[Rung, OrtModel], dict[Rung, tuple[Rung, ...]]]:
+    """A session per input size, and the sizes that can stand for each rung.
+
+    Raises:
+        ModelError: a rung asked for does not work.
+    """
     models: dict[Rung, OrtModel] = {}
     shapes: dict[Rung, tuple[Rung, ...]] = {}
-    for rung in sorted(set(wanted), key=lambda r: r.width * r.height, reverse=True):
+    stretches = isinstance(detector, Family) and detector.picture.place == "stretch"
+    for rung in wanted_rungs(detector, info, rungs):
         try:
-            models[rung] = native if rung == size else _at(data, rung, native.info, settings)
+            own = rung == native_rung(info)
+            models[rung] = native if own else session_at(data, rung, info, runtime)
         except ModelError:
-            if rungs is not None:
+            if rungs is not None or not models:
                 raise
-            log.info("this model runs at its own size only", extra={"model": native.info.path})
+            log.info("this model runs at its own size only", extra={"model": info.path})
             break
         # TensorRT builds an engine per session, which takes minutes: square only there.
-        narrow = _narrow(data, rung, native.info, settings) if native.provider != "tensorrt" else {}
+        square_only = stretches or native.provider == "tensorrt"
+        narrow = {} if square_only else _narrow(data, rung, info, runtime)
         models |= narrow
         shapes[rung] = (rung, *narrow)
-    warm_ns = {each: model.warm_up() for each, model in models.items()}
-    return LoadedDetector(detector, native.info, models, shapes, warm_ns, settings)
+    return models, shapes
 
 
-def _narrow(data: bytes, rung: Rung, info: ModelInfo, settings: DetectorSettings) -> dict[Rung, OrtModel]:
+def _narrow(data: bytes, rung: Rung, info: ModelInfo, runtime: RuntimeSettings) -> dict[Rung, OrtModel]:
     """16:9 and 9:16 sessions at the scale of a square rung; none where the graph cannot be rewritten."""
     short = -(-rung.width * 9 // 16 // STEP) * STEP
     if rung.width != rung.height or short >= rung.width:
         return {}
     try:
         return {
-            size: _at(data, size, info, settings)
+            size: session_at(data, size, info, runtime)
             for size in (Rung(rung.width, short), Rung(short, rung.width))
         }
     except ModelError:
         return {}
-
-
-def native_rung(info: ModelInfo) -> Rung | None:
-    """The input size a model was exported with; None where it is left open."""
-    height, width = info.image_input().shape[2:]
-    return None if height is None or width is None else Rung(width, height)
-
-
-def _at(data: bytes, rung: Rung, info: ModelInfo, settings: DetectorSettings) -> OrtModel:
-    return OrtModel(
-        rewrite(data, rung, info.path), settings.runtime, path=f"{info.path} at {rung.width}x{rung.height}"
-    )
 
 
 class _TimedPixels:

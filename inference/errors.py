@@ -2,6 +2,7 @@
 
 EngineError
 ├── ModelError      a model file that cannot be used, or outputs that fit no family
+│   └── AmbiguousModel  several detector families fit
 ├── RuntimeStuck    a run neither ended nor could be cancelled; its thread was abandoned
 └── ProductIndexError  a product index that cannot be used with this model or is damaged
 """
@@ -16,6 +17,10 @@ class ModelError(EngineError):
 
     code = "model"
     http_status = 422
+
+
+class AmbiguousModel(ModelError):
+    """Several detector families fit a model; its shapes leave it open."""
 
 
 class RuntimeStuck(EngineError):

@@ -1,7 +1,8 @@
 """The resolution ladder: one model file at several input sizes, by rewriting its input dimensions.
 
-Works for YOLOX and NanoDet-Plus. NanoDet-m and FastestDet have the size baked into Reshape constants
-(ShuffleNet's channel shuffle) and are refused.
+Works for YOLOX, NanoDet-Plus and for exports that leave the size open. NanoDet-m and FastestDet have the size
+baked into Reshape constants (ShuffleNet's channel shuffle), YOLOv5's and YOLOv8's fixed exports into their
+anchors: they are refused.
 """
 
 from __future__ import annotations
@@ -66,17 +67,33 @@ def rewrite(model: bytes, rung: Rung, path: str = "model") -> bytes:
     if len(images) != 1:
         raise ModelError(f"{path}: got {len(images)} image inputs, expected one of 4 dimensions")
     dims = images[0].type.tensor_type.shape.dim
-    old = Rung(dims[3].dim_value, dims[2].dim_value)
+    down, across = (1, 2) if dims[3].dim_value == 3 and dims[1].dim_value != 3 else (2, 3)
+    old = Rung(dims[across].dim_value, dims[down].dim_value)
     if old == rung:
         return model
-    dims[2].dim_value, dims[3].dim_value = rung.height, rung.width
+    open_size = not all(old)
+    _set(proto, dims[down], rung.height)
+    _set(proto, dims[across], rung.width)
+    if down == 2 and not dims[1].dim_value:
+        _set(proto, dims[1], 3)
     del proto.graph.value_info[:]
     for value in proto.graph.output:
         for dim in list(value.type.tensor_type.shape.dim)[1:]:
             dim.Clear()
-    _check(proto, before, old, rung, path)
+    if not open_size:  # a graph with an open size was made for any
+        _check(proto, before, old, rung, path)
     rewritten: bytes = proto.SerializeToString()
     return rewritten
+
+
+def _set(proto: onnx.ModelProto, dim: onnx.TensorShapeProto.Dimension, value: int) -> None:
+    """Give a dimension its value, and with it all inputs' dimensions of the same name (a mask's height)."""
+    name = dim.dim_param
+    dim.dim_value = value
+    for tensor in proto.graph.input if name else ():
+        for other in tensor.type.tensor_type.shape.dim:
+            if other.dim_param == name:
+                other.dim_value = value
 
 
 def _check(proto: onnx.ModelProto, before: list[list[int]], old: Rung, rung: Rung, path: str) -> None:

@@ -1,19 +1,21 @@
 """Which family a model belongs to, and what the families share. Pure: no session, no state.
 
-To add a family: write ``inference/detectors/x.py`` with a class that satisfies `DetectorFamily`, add one line
-to `FAMILIES`, and add the family to the contract suite in ``tests/inference/detectors``.
+To add a family: write ``inference/detectors/x.py`` with a class that satisfies `DetectorFamily` (`Family` is
+most of it), add one line to `FAMILIES`, and add the family to the contract suite in
+``tests/inference/detectors``.
 """
 
 from __future__ import annotations
 
 import importlib
 from functools import lru_cache
-from typing import NamedTuple, Protocol, cast
+from typing import ClassVar, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.errors import ModelError
+from inference.detectors.picture import ImageInput, Picture, image_mismatch, planes_of
+from inference.errors import AmbiguousModel, ModelError
 from inference.geometry import fit, unletterbox
 from inference.model import ModelInfo
 from inference.types import Detections, Detector, Letterbox, Rung
@@ -23,17 +25,34 @@ FAMILIES: dict[str, str] = {
     "yolox": "inference.detectors.yolox:YoloX",
     "nanodet": "inference.detectors.nanodet:NanoDet",
     "nanodet-plus": "inference.detectors.nanodet:NanoDetPlus",
+    "yolov5": "inference.detectors.yolov5:YoloV5",
+    "yolov8": "inference.detectors.yolov8:YoloV8",
+    "yolo-end2end": "inference.detectors.end2end:EndToEnd",
+    "rt-detr": "inference.detectors.rtdetr:RtDetr",
+    "deimv2": "inference.detectors.rtdetr:DeimV2",
+    "rt-detr-logits": "inference.detectors.detr:RtDetrLogits",
+    "rf-detr": "inference.detectors.detr:RfDetr",
+    "detr": "inference.detectors.detr:Detr",
+    "picodet": "inference.detectors.picodet:PicoDet",
+    "pp-yoloe": "inference.detectors.picodet:PpYoloE",
+    "ssd": "inference.detectors.ssd:Ssd",
 }
 """Family name -> ``module:Class``, imported on use."""
 
 FAMILY_KEY = "vitrine.family"
 """Metadata key by which a model file names its own family."""
 
+USUAL_SIZE = Rung(640, 640)
+"""What a model is run at whose file leaves the size open, where its family has no other habit."""
+
 Outputs = dict[str, NDArray[np.generic]]
 
 
 class DetectorFamily(Protocol):
-    """The class of a family. Calling it makes a `Detector` for one model."""
+    """The class of a family. Calling it makes a `Detector` for one model.
+
+    Optional: ``doubt(info)``, ``one_size`` and ``usual_size``; see `Family`.
+    """
 
     def __call__(self, info: ModelInfo) -> Detector:
         """A detector for `info`.
@@ -44,6 +63,46 @@ class DetectorFamily(Protocol):
 
     def mismatch(self, info: ModelInfo) -> str | None:
         """Why `info` is not of this family, in words; None where it is. Looks at shapes, not at metadata."""
+
+
+class Family:
+    """What most families share: preprocessing by description. Subclasses are stateless and thread-safe.
+
+    Attributes:
+        family: registry name.
+        picture: what the input is to look like.
+        one_size: why a model exported for one input size works at that size only; empty where its input can
+            be rewritten to others.
+        usual_size: input size where the file leaves it open.
+        names: class names by index.
+    """
+
+    family: ClassVar[str]
+    picture: ClassVar[Picture]
+    one_size: ClassVar[str] = ""
+    usual_size: ClassVar[Rung] = USUAL_SIZE
+    names: tuple[str, ...]
+
+    def __init__(self, info: ModelInfo) -> None:
+        reason = self.mismatch(info)
+        if reason is not None:
+            raise ModelError(f"{info.path}: not a {self.family} model: {reason}. {info.describe()}")
+        self._image = ImageInput(info, self.picture)
+
+    @classmethod
+    def mismatch(cls, info: ModelInfo) -> str | None:
+        """Why outputs of `info` could not be decoded as this family; None where they could."""
+        return image_mismatch(info)
+
+    @classmethod
+    def doubt(cls, info: ModelInfo) -> str | None:
+        """Why `info`, which could be decoded, is nevertheless taken for another family unless it is named."""
+        return None
+
+    def preprocess(self, frame: Frame, rung: Rung) -> tuple[Outputs, Letterbox]:
+        """Model inputs by name, and the letterbox to undo."""
+        image, letterbox = self._image.feed(frame, rung)
+        return {self._image.name: image}, letterbox
 
 
 def family_class(name: str) -> DetectorFamily:
@@ -60,32 +119,49 @@ def family_class(name: str) -> DetectorFamily:
 
 
 def detect_family(model_info: ModelInfo) -> str:
-    """The family of a model: what its metadata ``vitrine.family`` says, else the first whose shapes fit.
+    """The family of a model: what its metadata ``vitrine.family`` says, else the only one that fits.
 
     Raises:
+        AmbiguousModel: several fit, because the file leaves shapes open.
         ModelError: the metadata names an unknown family, or no family fits; says what was seen and tried.
     """
     named = model_info.metadata.get(FAMILY_KEY)
     if named is not None:
         family_class(named)
         return named
-    reasons = []
+    reasons, fits = [], []
     for name in FAMILIES:
-        reason = family_class(name).mismatch(model_info)
+        reason = _reason_against(family_class(name), model_info)
         if reason is None:
-            return name
-        reasons.append(f"{name}: {reason}")
+            fits.append(name)
+        else:
+            reasons.append(f"{name}: {reason}")
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise AmbiguousModel(
+            f"{model_info.path}: could be {' or '.join(fits)}. {model_info.describe()}. Name its family: "
+            f"inference.family, or metadata {FAMILY_KEY}."
+        )
     raise ModelError(
         f"{model_info.path}: fits no detector family. {model_info.describe()}. Tried {'; '.join(reasons)}. "
-        f"Export the model in one of these layouts or name its family in metadata {FAMILY_KEY}."
+        f"Export the model in one of these layouts, or name its family: inference.family, or metadata "
+        f"{FAMILY_KEY}."
     )
+
+
+def _reason_against(family: DetectorFamily, info: ModelInfo) -> str | None:
+    reason = family.mismatch(info)
+    if reason is None and isinstance(family, type) and issubclass(family, Family):
+        reason = family.doubt(info)
+    return reason
 
 
 def make_detector(model_info: ModelInfo) -> Detector:
     """The detector for a model, its family found by `detect_family`.
 
     Raises:
-        ModelError: no family fits.
+        ModelError: no family fits, or several do.
     """
     return family_class(detect_family(model_info))(model_info)
 
@@ -98,34 +174,86 @@ def picture_into(
     Returns:
         float32 (1, 3, rung.height, rung.width), BGR 0..255, `fill` where there is no picture; the letterbox.
     """
-    pixels = frame.pixels
-    letterbox, width, height = fit(pixels.width, pixels.height, rung, centred=centred)
-    picture = pixels.scaled(width, height, "bgr")
-    planes = np.empty((1, 3, rung.height, rung.width), np.float32)
-    top, left = int(letterbox.pad_y), int(letterbox.pad_x)
-    planes[0, :, :top] = fill
-    planes[0, :, top + height :] = fill
-    planes[0, :, top : top + height, :left] = fill
-    planes[0, :, top : top + height, left + width :] = fill
-    for channel in range(3):
-        planes[0, channel, top : top + height, left : left + width] = picture[:, :, channel]
-    return planes, letterbox
+    letterbox, width, height = fit(frame.pixels.width, frame.pixels.height, rung, centred=centred)
+    scaled = frame.pixels.scaled(width, height, "bgr")
+    return planes_of(scaled, letterbox, Picture("bgr", "centred" if centred else "top-left", fill)), letterbox
 
 
-def output(outputs: Outputs, name: str, width: int, family: str) -> NDArray[np.float32]:
-    """Output `name` without its batch dimension, checked to be floating point (rows, `width`).
+def output(outputs: Outputs, name: str, width: int | None, family: str) -> NDArray[np.float32]:
+    """Output `name` of the first picture of the batch, checked to be floating point (rows, `width`).
 
     Raises:
         ModelError: absent, or another shape or type (got, expected).
     """
+    array = present(outputs, name, family)
+    if (
+        array.ndim != 3
+        or array.shape[0] < 1
+        or width not in (array.shape[2], None)
+        or array.dtype.kind != "f"
+    ):
+        wanted = "values" if width is None else width
+        raise ModelError(
+            f"{family}: output {name!r}: got {array.dtype} {array.shape}, expected float (1, n, {wanted})"
+        )
+    return cast("NDArray[np.float32]", array[0].astype(np.float32, copy=False))
+
+
+def column(outputs: Outputs, name: str, family: str) -> NDArray[np.float32]:
+    """Output `name` of the first picture of the batch, checked to be numbers (n,).
+
+    Raises:
+        ModelError: absent, or another shape (got, expected).
+    """
+    array = present(outputs, name, family)
+    if array.ndim != 2 or array.shape[0] < 1 or array.dtype.kind not in "fiu":
+        raise ModelError(
+            f"{family}: output {name!r}: got {array.dtype} {array.shape}, expected numbers (1, n)"
+        )
+    return cast("NDArray[np.float32]", array[0].astype(np.float32, copy=False))
+
+
+def present(outputs: Outputs, name: str, family: str) -> NDArray[np.generic]:
+    """Output `name` as it is.
+
+    Raises:
+        ModelError: absent; says which there are.
+    """
     array = outputs.get(name)
     if array is None:
         raise ModelError(f"{family}: expected an output {name!r}, got {', '.join(outputs) or 'none'}")
-    if array.ndim != 3 or array.shape[0] != 1 or array.shape[2] != width or array.dtype.kind != "f":
+    return array
+
+
+def first_count(outputs: Outputs, name: str, family: str) -> int:
+    """The first number of output `name`: how many rows the first picture has; 0 where that is no number.
+
+    Raises:
+        ModelError: absent, empty or no numbers (got, expected).
+    """
+    array = present(outputs, name, family).ravel()
+    if not len(array) or array.dtype.kind not in "fiu":
+        raise ModelError(f"{family}: output {name!r}: got {array.dtype} {array.shape}, expected a count")
+    return int(np.nan_to_num(array[:1].astype(np.float64))[0])
+
+
+def corners(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Boxes as centre x, y, width, height to x0 y0 x1 y1: (n, 4) to (n, 4)."""
+    half = rows[:, 2:4] * np.float32(0.5)
+    return np.concatenate([rows[:, :2] - half, rows[:, :2] + half], axis=1)
+
+
+def expect_labels(labels: NDArray[np.int32], names: tuple[str, ...], family: str) -> None:
+    """Check that every label has a name.
+
+    Raises:
+        ModelError: it has not (got, expected).
+    """
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(names):
         raise ModelError(
-            f"{family}: output {name!r}: got {array.dtype} {array.shape}, expected float (1, n, {width})"
+            f"{family}: got class {int(labels.max())} (lowest {int(labels.min())}) with {len(names)} names; "
+            "put all class names into metadata vitrine.names (a JSON list) or into inference.names"
         )
-    return cast("NDArray[np.float32]", array[0].astype(np.float32, copy=False))
 
 
 class Grid(NamedTuple):

@@ -1,4 +1,8 @@
-"""The 80 class names of COCO (Lin et al., 2014), in the order COCO-trained detectors use."""
+"""The class names of COCO (Lin et al., 2014).
+
+Most detectors number the 80 classes that are used; DETR, RF-DETR and TensorFlow's models keep the 91 category
+ids of the annotations, with gaps.
+"""
 
 from __future__ import annotations
 
@@ -13,3 +17,15 @@ COCO_80: tuple[str, ...] = tuple(
     "hair drier,toothbrush".split(",")
 )
 """Index -> name."""
+
+_UNUSED = {0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
+"""Category ids that no annotation uses."""
+
+
+def _by_id() -> tuple[str, ...]:
+    names = iter(COCO_80)
+    return tuple(f"unused {index}" if index in _UNUSED else next(names) for index in range(91))
+
+
+COCO_91: tuple[str, ...] = _by_id()
+"""Category id -> name; the ids without a class are called ``unused 12`` and the like."""

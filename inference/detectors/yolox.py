@@ -10,60 +10,42 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.detectors.base import expect_rows, finish, grid, output, picture_into
+from inference.detectors.base import Family, expect_rows, finish, grid, output
 from inference.detectors.coco import COCO_80
-from inference.errors import ModelError
+from inference.detectors.metadata import expect_names, given_names, likely_classes, strides_of
+from inference.detectors.picture import Picture, image_mismatch, input_size
+from inference.detectors.yolo import says_end2end
 from inference.geometry import nms
 from inference.model import ModelInfo
-from inference.types import Detections, Letterbox, Rung
+from inference.types import Detections, Letterbox
 from stream.types import Frame
 
-PAD = 114.0
+STRIDES = (8, 16, 32)
 MAX_IOU = 0.5
 
 
-def strides_of(info: ModelInfo, default: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides from metadata ``vitrine.strides`` (a JSON list of positive integers), else `default`.
-
-    Raises:
-        ModelError: the metadata is something else.
-    """
-    value = info.metadata_json("vitrine.strides")
-    if value is None:
-        return default
-    if not isinstance(value, list) or not value or not all(isinstance(s, int) and s > 0 for s in value):
-        raise ModelError(
-            f"{info.path}: metadata vitrine.strides: expected a JSON list of positive integers, got {value!r}"
-        )
-    return tuple(value)
-
-
-class YoloX:
+class YoloX(Family):
     """A YOLOX model. See the module for its layout."""
 
     family = "yolox"
+    picture = Picture("bgr", "top-left", fill=114.0)
 
     def __init__(self, info: ModelInfo) -> None:
-        reason = self.mismatch(info)
-        if reason is not None:
-            raise ModelError(f"{info.path}: not a YOLOX model: {reason}. {info.describe()}")
-        self.names = info.names(COCO_80)
-        self._input = info.inputs[0].name
+        super().__init__(info)
         self._output = info.outputs[0].name
-        self._strides = strides_of(info, (8, 16, 32))
+        self._strides = strides_of(info, STRIDES)
+        width = info.outputs[0].shape[2]
+        self.names = expect_names(info, given_names(info) or COCO_80, None if width is None else width - 5)
         self._width = 5 + len(self.names)
-        got = info.outputs[0].shape[2]
-        if got is not None and got != self._width:
-            raise ModelError(
-                f"{info.path}: got {got - 5} classes in the output and {len(self.names)} names, "
-                "expected as many. Put the class names into metadata vitrine.names (a JSON list)."
-            )
 
-    @staticmethod
-    def mismatch(info: ModelInfo) -> str | None:
+    @classmethod
+    def mismatch(cls, info: ModelInfo) -> str | None:
         """Why `info` is not YOLOX; None where it is."""
-        if len(info.inputs) != 1 or len(info.inputs[0].shape) != 4 or info.inputs[0].shape[1] != 3:
-            return "expected one input (1, 3, h, w)"
+        if len(info.inputs) != 1:
+            return f"expected one input (1, 3, h, w), got {len(info.inputs)}"
+        reason = image_mismatch(info)
+        if reason is not None:
+            return reason
         if len(info.outputs) != 1 or len(info.outputs[0].shape) != 3:
             return "expected one output (1, n, 5 + classes)"
         _, rows, width = info.outputs[0].shape
@@ -71,10 +53,15 @@ class YoloX:
             return f"expected at least 6 values a row, got {width}"
         return _rows_mismatch(info, rows, width)
 
-    def preprocess(self, frame: Frame, rung: Rung) -> tuple[dict[str, NDArray[np.generic]], Letterbox]:
-        """Model inputs by name, and the letterbox to undo."""
-        planes, letterbox = picture_into(frame, rung, PAD)
-        return {self._input: planes}, letterbox
+    @classmethod
+    def doubt(cls, info: ModelInfo) -> str | None:
+        """YOLOv8's values a row, turned round, are one fewer; and no YOLOX ends in itself."""
+        if says_end2end(info):
+            return "its metadata says that suppression is inside"
+        width, classes = info.outputs[0].shape[2], likely_classes(info)
+        if width == 4 + classes:
+            return f"expected {5 + classes} values a row for {classes} classes, got {width}"
+        return None
 
     def decode(
         self, outputs: dict[str, NDArray[np.generic]], letterbox: Letterbox, frame: Frame, min_score: float
@@ -105,14 +92,13 @@ class YoloX:
 def _rows_mismatch(info: ModelInfo, rows: int | None, values: int | None) -> str | None:
     if rows is None:
         return None
-    height, width = info.inputs[0].shape[2:]
-    expected = None
-    if height is not None and width is not None:
-        expected = len(grid(width, height, strides_of(info, (8, 16, 32))).cells)
-        if rows == expected:
-            return None
+    size, strides = input_size(info), strides_of(info, STRIDES)
+    expected = None if size is None else len(grid(size.width, size.height, strides).cells)
+    if rows == expected:
+        return None
     if values is not None and rows < values:
         return f"expected more rows than values a row, got {rows} x {values} (transposed: YOLOv8?)"
-    if expected is not None:
-        return f"expected {expected} rows for an input of {width}x{height} (strides 8, 16, 32), got {rows}"
+    if expected is not None and size is not None:
+        where = f"{size.width}x{size.height} (strides {', '.join(map(str, strides))})"
+        return f"expected {expected} rows for an input of {where}, got {rows}"
     return None

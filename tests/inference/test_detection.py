@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from inference.deadline import JobCancelled, RunHandle
-from inference.detection import DetectorSettings, LoadedDetector, load_detector, native_rung
+from inference.detection import DetectorSettings, LoadedDetector, load_detector
 from inference.errors import ModelError
+from inference.exports import native_rung
 from inference.runtime import RuntimeSettings
 from inference.types import Rung
 from stream.clock import MonotonicClock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,3 +90,72 @@ def nanodet(
             box = (x - distances[0], y - distances[1], x + distances[2], y + distances[3])
             found.append((box, score, label))
     return suppress(found, 0.5)
+
+
+def yolov5(rows: Floats, classes: int, min_score: float) -> list[Found]:
+    """(boxes in model pixels, score, label) of one YOLOv5 output (n, 5 + classes)."""
+    found: list[Found] = []
+    for row in rows:
+        x, y, w, h, objectness = (float(value) for value in row[:5])
+        best, label = max((float(row[5 + k]), -k) for k in range(classes))
+        if best * objectness >= min_score:
+            box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+            found.append((box, best * objectness, -label))
+    return suppress(found, 0.5)
+
+
+def yolov8(columns: Floats, classes: int, min_score: float) -> list[Found]:
+    """The same of one YOLOv8 output (4 + classes, n)."""
+    found: list[Found] = []
+    for at in range(columns.shape[1]):
+        x, y, w, h = (float(columns[k, at]) for k in range(4))
+        best, label = max((float(columns[4 + k, at]), -k) for k in range(classes))
+        if best >= min_score:
+            found.append(((x - w / 2, y - h / 2, x + w / 2, y + h / 2), best, -label))
+    return suppress(found, 0.5)
+
+
+def ended(rows: Floats, min_score: float) -> list[Found]:
+    """The same of rows x0 y0 x1 y1 score class."""
+    found = [
+        ((float(r[0]), float(r[1]), float(r[2]), float(r[3])), float(r[4]), int(r[5]))
+        for r in rows
+        if r[4] >= min_score
+    ]
+    return sorted(found, key=lambda item: -item[1])
+
+
+def queries(
+    logits: Floats, boxes: Floats, size: tuple[int, int], min_score: float, *, softmax: bool
+) -> list[Found]:
+    """The same of a transformer's logits (n, classes) and boxes (n, 4), centre and size in 0..1."""
+    found: list[Found] = []
+    for row, box in zip(logits, boxes, strict=True):
+        values = [float(value) for value in row]
+        if softmax:
+            whole = sum(math.exp(value) for value in values)
+            shares = [math.exp(value) / whole for value in values[:-1]]
+        else:
+            shares = [1 / (1 + math.exp(-value)) for value in values]
+        score = max(shares)
+        if score < min_score:
+            continue
+        x, y, w, h = (float(value) for value in box)
+        corners = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        scale = (size[0], size[1], size[0], size[1])
+        x0, y0, x1, y1 = (side * factor for side, factor in zip(corners, scale, strict=True))
+        found.append(((x0, y0, x1, y1), score, shares.index(score)))
+    return sorted(found, key=lambda item: -item[1])
+
+
+def in_picture(found: list[Found], letterbox: Sequence[float], width: int, height: int) -> list[Found]:
+    """Boxes in model pixels to 0..1 of a picture, cut off at its edges; those without area left out."""
+    scale_x, scale_y, left, top = letterbox[:4]
+    kept: list[Found] = []
+    for (x0, y0, x1, y1), score, label in found:
+        a, c = ((x - left) / scale_x / width for x in (x0, x1))
+        b, d = ((y - top) / scale_y / height for y in (y0, y1))
+        a, b, c, d = (min(max(value, 0.0), 1.0) for value in (a, b, c, d))
+        if c - a > 1e-4 and d - b > 1e-4:
+            kept.append(((a, b, c, d), score, label))
+    return kept

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from inference.detection import DetectorSettings, load_detector
-from inference.detectors.base import FAMILY_KEY
+from inference.detection import DetectorSettings, LoadedDetector, load_detector
+from inference.detectors.base import FAMILY_KEY, Family
 from inference.embedder import OnnxEmbedder
 from inference.errors import ModelError
 from inference.runtime import OrtModel
@@ -23,8 +23,9 @@ def describe_model(
 
     Returns:
         JSON-ready: path, sha256, kind (``"detector"`` or ``"embedder"``), provider, inputs, outputs, and
-        for a detector family, names and rungs (width, height, warm_ms and that of each size that stands
-        for it), for an embedder dim, size, warm_ms and calibration.
+        for a detector family, picture (what its input is filled with), names, persons and ignored (of those),
+        rungs (width, height, warm_ms and that of each size that stands for it) and ladder (how its rungs came
+        about), for an embedder dim, size, warm_ms and calibration.
 
     Raises:
         ModelError: unreadable, or neither a detector of a known family nor an embedder.
@@ -38,14 +39,17 @@ def describe_model(
         "inputs": [str(tensor) for tensor in model.info.inputs],
         "outputs": [str(tensor) for tensor in model.info.outputs],
     }
-    flat = len(model.info.outputs) == 1 and len(model.info.outputs[0].shape) == 2
-    if flat or model.info.metadata.get(FAMILY_KEY) == "embedder":
+    alone = len(model.info.inputs) == len(model.info.outputs) == 1
+    if (alone and len(model.info.outputs[0].shape) == 2) or model.info.metadata.get(FAMILY_KEY) == "embedder":
         return facts | _embedder(model)
     loaded = load_detector(path, rungs=rungs, settings=settings)
     return facts | {
         "kind": "detector",
         "family": loaded.detector.family,
+        "picture": _picture(loaded),
         "names": list(loaded.detector.names),
+        **_roles(loaded),
+        "ladder": _ladder(loaded, asked=rungs is not None),
         "rungs": [
             {
                 "width": rung.width,
@@ -56,6 +60,36 @@ def describe_model(
             for rung, sizes in loaded.shapes.items()
         ],
     }
+
+
+def _picture(loaded: LoadedDetector) -> str:
+    detector = loaded.detector
+    if not isinstance(detector, Family):
+        return "as the family sees fit"
+    wanted = detector.picture
+    place = {"stretch": "stretched", "centred": "centred and padded", "top-left": "top left and padded"}
+    words = f"{wanted.order.upper()}, {place[wanted.place]}"
+    if set(wanted.std) == {255.0} and not any(wanted.mean):
+        return f"{words}, values 0..1"
+    if set(wanted.std) == {1.0} and not any(wanted.mean):
+        return f"{words}, values 0..255"
+    return f"{words}, values less {wanted.mean} over {wanted.std}"
+
+
+def _roles(loaded: LoadedDetector) -> dict[str, list[str]]:
+    roles = loaded.classes.roles if loaded.classes else {}
+    return {
+        "persons": [name for name, role in roles.items() if role == "person"],
+        "ignored": [name for name, role in roles.items() if role == "ignore"],
+    }
+
+
+def _ladder(loaded: LoadedDetector, *, asked: bool) -> str:
+    if loaded.one_size:
+        return f"one size: {loaded.one_size}"
+    if asked:
+        return "as asked for"
+    return "from one file" if len(loaded.rungs) > 1 else "one size: the size is baked into the graph"
 
 
 def _embedder(model: OrtModel) -> dict[str, object]:

@@ -12,12 +12,11 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from inference.describe import describe_model
-from inference.detection import DetectorSettings
 from inference.embedded import DETECTOR, EMBEDDER, embedded_model
-from inference.runtime import RuntimeSettings
 from stream.errors import EngineError
 from vitrine.config import Config
 from vitrine.keys import load_keys
+from vitrine.recognition import detector_settings
 from vitrine.tls import context_for
 
 TIMEOUT_S: Final = 3.0
@@ -141,10 +140,7 @@ def _model(config: Config, which: str) -> tuple[Verdict, str]:
     wanted = config.inference
     own, embedded = (wanted.detector, DETECTOR) if which == "detector" else (wanted.embedder, EMBEDDER)
     path = own or embedded_model(embedded)
-    settings = DetectorSettings(
-        min_score=wanted.min_score, runtime=RuntimeSettings(wanted.provider, wanted.threads)
-    )
-    facts = describe_model(path, rungs=wanted.ladder() or None, settings=settings)
+    facts = describe_model(path, rungs=wanted.ladder() or None, settings=detector_settings(wanted))
     if facts["kind"] != which:
         return Verdict.FAILED, f"{path}: got {facts['kind']}, expected {which}; set inference.{which}"
     asked = wanted.provider not in ("auto", facts["provider"])

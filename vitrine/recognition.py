@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.budget import BudgetPlanner, BudgetSettings
+from inference.classes import ClassRules
 from inference.detection import DetectorSettings, LoadedDetector, load_detector
 from inference.device import DeviceWorker
 from inference.embedded import DETECTOR, EMBEDDER, embedded_model
@@ -70,6 +71,17 @@ class Recognition:
         )
 
 
+def detector_settings(config: InferenceConfig) -> DetectorSettings:
+    """How the configuration wants its detector run."""
+    return DetectorSettings(
+        min_score=config.min_score,
+        runtime=RuntimeSettings(provider=config.provider, threads=config.threads),
+        family=config.family,
+        names=config.names,
+        classes=ClassRules(config.products, config.persons, config.ignore),
+    )
+
+
 def load_recognition(config: InferenceConfig, clock: Clock) -> Recognition:
     """Load and warm the models. Blocking: a second or two.
 
@@ -81,7 +93,7 @@ def load_recognition(config: InferenceConfig, clock: Clock) -> Recognition:
     detector = load_detector(
         config.detector or embedded_model(DETECTOR),
         rungs=config.ladder() or None,
-        settings=DetectorSettings(min_score=config.min_score, runtime=runtime),
+        settings=detector_settings(config),
     )
     log.info(
         "models ready",

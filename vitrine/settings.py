@@ -159,6 +159,11 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         threads: ONNX threads per session; 0 decides by the number of cores.
         provider: auto takes TensorRT or CUDA where they really work, else the CPU.
         show_unsure: also show hotspots whose product is not known.
+        family: the detector's family, where its file does not show it; empty looks at the file.
+        names: the detector's class names, where its file does not hold them.
+        products: classes that are products ("*dress"); empty takes all that are neither persons nor ignored.
+        persons: classes that are people: never products, and nothing on them is taken for a part of one.
+        ignore: classes that are forgotten at once.
     """
 
     detector: Path | None = None
@@ -169,9 +174,17 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     threads: Annotated[int, Meta(ge=0, le=256)] = 0
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
     show_unsure: bool = False
+    family: str = ""
+    names: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    persons: tuple[str, ...] = ("person",)
+    ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.ladder()
+        for key in ("names", "products", "persons", "ignore"):
+            if not all(name.strip() for name in getattr(self, key)):
+                raise ValueError(f"{key}: got an empty name, expected names of classes")
 
     def ladder(self) -> tuple[Rung, ...]:
         """`rungs` as sizes in pixels, smallest first; empty means the model's own."""

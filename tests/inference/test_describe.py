@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.classes import ClassRules
 from inference.describe import describe_model
 from inference.detection import DetectorSettings
 from inference.embedded import DETECTOR, EMBEDDER, embedded_model
 from inference.errors import ModelError
 from inference.runtime import RuntimeSettings
 from inference.types import Rung
+from tests.inference.detectors.graphs import answering, picodet
 from tests.inference.models import colour_embedder, constant_model, yolox_model
 from tests.shared import shared_path
 
@@ -82,3 +84,27 @@ def test_the_embedded_models_are_there(name: str) -> None:
 def test_a_missing_embedded_model_says_what_to_do() -> None:
     with pytest.raises(ModelError, match="the embedded weights are missing; install the complete package"):
         embedded_model("none.onnx")
+
+
+def test_a_transformer_says_why_it_has_one_size(tmp_path: Path) -> None:
+    logits, boxes = np.full((1, 300, 80), -9, np.float32), np.zeros((1, 300, 4), np.float32)
+    data = answering({"logits": logits, "pred_boxes": boxes}, (1, 3, 96, 96))
+    facts = describe_model(written(tmp_path, data), settings=CPU)
+    assert facts["family"] == "rt-detr-logits"
+    assert "one size: a transformer's position codes" in str(facts["ladder"])
+    assert facts["picture"] == "RGB, stretched, values 0..1"
+
+
+def test_classes_are_shown_as_the_configuration_sorts_them(tmp_path: Path) -> None:
+    rules = ClassRules(products=("product",), ignore=("person",))
+    settings = DetectorSettings(runtime=RuntimeSettings("cpu", 1), classes=rules)
+    facts = describe_model(written(tmp_path, yolox_model([])), settings=settings)
+    assert (facts["persons"], facts["ignored"]) == ([], ["person"])
+    assert describe_model(written(tmp_path, yolox_model([])), settings=CPU)["persons"] == ["person"]
+
+
+def test_picodet_is_no_embedder(tmp_path: Path) -> None:
+    rows = np.zeros((1, 6), np.float32)
+    assert (
+        describe_model(written(tmp_path, picodet(rows, (1, 3, 96, 96))), settings=CPU)["family"] == "picodet"
+    )

@@ -225,6 +225,8 @@ def _cell(default: object) -> str:
     shown = default.reveal() if isinstance(default, Secret) else default
     if shown is None or shown in ("", ()):
         return "-"
+    if isinstance(shown, tuple):
+        shown = ", ".join(map(str, shown))
     return f"`{str(shown).lower() if isinstance(shown, bool) else shown}`"
 
 

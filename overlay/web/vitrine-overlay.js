@@ -725,8 +725,8 @@ class Connection {
 class SpotView {
   /** @type {Spot} */
   spot;
-  /** Where and when it was last in the picture. */
-  seen = { epoch: 0, rtp: 0, x: 0.5, y: 0.5 };
+  /** Where and when it was last in the picture, and with which product: what a tap on it names. */
+  seen = { epoch: 0, rtp: 0, pid: 0, x: 0.5, y: 0.5 };
   button = document.createElement("button");
   pressed = null;
   label = { width: 0, height: 0, side: "below" };
@@ -822,6 +822,7 @@ class Surface {
   canvas = document.createElement("canvas");
   #context = null;
   #stage;
+  #natural = "";
   #grabs = true;
 
   constructor(stage) {
@@ -839,7 +840,12 @@ class Surface {
     this.canvas.classList.toggle("off", !on);
   }
 
-  /** Follows the video's place and size. Reads layout: not for every frame. */
+  /** Whether the picture has the size that it had when `fit` was called. */
+  fits(video) {
+    return this.#natural === `${video.videoWidth}x${video.videoHeight}`;
+  }
+
+  /** Follows the video's place and size. Reads layout: not for every frame. @returns {boolean} something changed */
   fit(host, video) {
     const outer = host.getBoundingClientRect();
     const box = video.getBoundingClientRect();
@@ -850,8 +856,11 @@ class Surface {
       width: Math.round(inner.width), height: Math.round(inner.height),
     };
     const old = this.rect;
+    let changed = false;
+    this.#natural = `${video.videoWidth}x${video.videoHeight}`;
     if (rect.x !== old.x || rect.y !== old.y || rect.width !== old.width || rect.height !== old.height) {
       this.rect = rect;
+      changed = true;
       Object.assign(this.#stage.style, {
         transform: `translate(${rect.x}px,${rect.y}px)`, width: `${rect.width}px`, height: `${rect.height}px`,
       });
@@ -859,9 +868,12 @@ class Surface {
     }
     if (video.videoWidth > 0 && video.videoHeight > 0 && rect.width > 0) {
       const size = canvasSize(rect, video.videoWidth, video.videoHeight, window.devicePixelRatio || 1);
-      if (this.canvas.width !== size.width) this.canvas.width = size.width;
-      if (this.canvas.height !== size.height) this.canvas.height = size.height;
+      if (this.canvas.width !== size.width || this.canvas.height !== size.height) {
+        Object.assign(this.canvas, size); // which also empties it
+        changed = true;
+      }
     }
+    return changed;
   }
 
   /**
@@ -1012,7 +1024,7 @@ export class VitrineOverlay extends Base {
   /** Asks for a product's card as if its entry in the product list was tapped. @returns {string} the tap's id */
   openProduct(pid) {
     const { epoch, rtp } = this.#shown;
-    return this.#sendTap({ x: 0.5, y: 0.5, epoch, rtp, pid }, null, pid);
+    return this.#sendTap({ x: 0.5, y: 0.5, epoch, rtp, pid });
   }
 
   // -- life
@@ -1089,7 +1101,7 @@ export class VitrineOverlay extends Base {
   }
 
   #layout = () => {
-    if (this.#video) this.#surface.fit(this, this.#video);
+    if (this.#video && this.#surface.fit(this, this.#video) && this.#clock !== "none") this.#repaint(true);
   };
 
   // -- frames
@@ -1141,6 +1153,7 @@ export class VitrineOverlay extends Base {
   }
 
   #paint(metadata) {
+    if (!this.#surface.fits(this.#video)) this.#surface.fit(this, this.#video); // the first frame, or one of another size
     const canvas = this.#drawsPicture;
     const picture = canvas ? this.#surface.grab(this.#video) : null;
     const drawing = this.#drawing(picture?.rtp ?? metadata.rtpTimestamp, metadata.mediaTime);
@@ -1172,12 +1185,12 @@ export class VitrineOverlay extends Base {
   }
 
   /** Draws once more what is on screen: a setting or the list changed, and the next frame may be long in coming. */
-  #repaint() {
+  #repaint(picture = this.#video?.paused) {
     if (!this.#video) return;
     const { epoch, rtp, frame } = this.#shown;
     const drawing = this.#model.history.draw(epoch, rtp);
     this.#shown = { frame, epoch, rtp, kind: drawing.kind, spots: this.#model.select(drawing.spots, this.density) };
-    if (this.#drawsPicture && this.#video.paused) this.#surface.drawPicture(this.#video);
+    if (this.#drawsPicture && picture) this.#surface.drawPicture(this.#video);
     this.#render();
   }
 
@@ -1193,7 +1206,7 @@ export class VitrineOverlay extends Base {
     const byArea = [...spots].sort((a, b) => (b.x1 - b.x0) * (b.y1 - b.y0) - (a.x1 - a.x0) * (a.y1 - a.y0));
     byArea.forEach((spot, rank) => {
       const view = this.#views.get(spot.id) ?? this.#addView(spot);
-      view.seen = { epoch, rtp, x: (spot.x0 + spot.x1) / 2, y: (spot.y0 + spot.y1) / 2 };
+      view.seen = { epoch, rtp, pid: spot.pid, x: (spot.x0 + spot.x1) / 2, y: (spot.y0 + spot.y1) / 2 };
       view.move(spot, width, height, String(rank + 1));
       view.dress(this.#model.products.get(spot.pid), width < 560);
     });
@@ -1229,9 +1242,8 @@ export class VitrineOverlay extends Base {
   #press(view, event) {
     if (event.button !== 0) return;
     const box = this.#stage.getBoundingClientRect();
-    const { epoch, rtp } = this.#shown;
     view.pressed = {
-      left: event.clientX, top: event.clientY, epoch, rtp,
+      ...view.seen, left: event.clientX, top: event.clientY,
       x: clamp((event.clientX - box.left) / box.width, 0, 1), y: clamp((event.clientY - box.top) / box.height, 0, 1),
     };
     view.button.setPointerCapture(event.pointerId); // the target moves on; the finger stays
@@ -1243,11 +1255,12 @@ export class VitrineOverlay extends Base {
     if (at && Math.hypot(event.clientX - at.left, event.clientY - at.top) <= 32) this.#tap(view, at);
   }
 
-  #tap(view, { x, y, epoch, rtp }) {
-    this.#sendTap({ x, y, epoch, rtp, h: view.spot.id }, view.spot.id, view.spot.pid);
+  #tap(view, { x, y, epoch, rtp, pid }) {
+    this.#sendTap({ x, y, epoch, rtp, h: view.spot.id, pid });
   }
 
-  #sendTap(body, hotspot, pid) {
+  #sendTap(body) {
+    const { h: hotspot = null, pid } = body;
     const now = performance.now();
     const id = crypto.getRandomValues(new Uint32Array(2)).reduce((text, part) => text + part.toString(36), "");
     const target = `${hotspot} ${pid}`;

@@ -130,7 +130,7 @@ class Server:
         """The card for a tap."""
         pid = tap.get("pid") or (tap.get("h") or 6) - 6
         card = next((card for card in self.products if card["pid"] == pid), None)
-        state = "similar" if pid == 2 and "pid" not in tap else "exact"
+        state = "similar" if pid == 2 and "h" in tap else "exact"
         return {
             "t": "card",
             "id": tap["id"],

@@ -31,10 +31,38 @@ def test_a_click_on_a_moving_hotspot_opens_its_card(viewer: Viewer) -> None:
     (tap,) = viewer.sent("tap")
     assert tap["epoch"] == 1
     assert (tap["rtp"] - (2**32 - 900_000)) % 2**32 % 3000 in (0, 1, 2999)
-    assert tap["h"] == 7
-    assert "pid" not in tap
+    assert (tap["h"], tap["pid"]) == (7, 1)
     page.keyboard.press("Escape")
     expect(card).to_be_hidden()
+
+
+def test_hotspots_follow_when_the_picture_moves_while_no_frame_comes(viewer: Viewer) -> None:
+    page = viewer.open("/watch/demo")
+    wait_live(page)
+    page.evaluate(f"{OVERLAY}.video.pause()")
+    page.wait_for_timeout(300)
+    before = centre_of(page, 1)
+    page.set_viewport_size({"width": 820, "height": 900})
+    page.wait_for_timeout(700)
+    x, y = centre_of(page, 1)
+    assert abs(x - before[0]) + abs(y - before[1]) > 50
+    button = page.evaluate(f"""() => {{
+      const spot = {OVERLAY}.shadowRoot.querySelector('button.spot[aria-label^="Stoneware"]');
+      const box = spot.getBoundingClientRect();
+      return [box.left + box.width / 2, box.top + box.height / 2];
+    }}""")
+    assert button == [pytest.approx(x, abs=2), pytest.approx(y, abs=2)]
+    blank = page.evaluate(f"""() => {{
+      const canvas = {OVERLAY}.shadowRoot.querySelector('canvas');
+      const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+      return pixels.every((value, index) => index % 4 === 3 || value === 0);
+    }}""")
+    assert not blank  # a canvas that changes its size is emptied
+    page.mouse.click(x, y)
+    expect(page.locator("dialog.sheet h2")).to_have_text(str(PRODUCTS[0]["title"]))
+    (tap,) = viewer.sent("tap")
+    spot = page.evaluate(f"{OVERLAY}.shown.spots.find((one) => one.pid === 1)")
+    assert spot["x0"] < tap["x"] < spot["x1"] and spot["y0"] < tap["y"] < spot["y1"]
 
 
 def test_the_product_list_offers_the_same_and_shows_data_as_text(viewer: Viewer) -> None:
@@ -183,7 +211,7 @@ def test_a_video_that_does_not_name_its_frames_gets_the_newest_hotspots(viewer: 
           const overlay = document.createElement("vitrine-overlay");
           overlay.append(video); // wrapped around a video, on a page that knows nothing else of it
           overlay.setAttribute("src", "/ws/demo");
-          document.body.replaceChildren(overlay);
+          document.body.prepend(overlay);
           await video.play();
         }"""
     )

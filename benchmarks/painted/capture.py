@@ -33,18 +33,18 @@ FLAGS = [
 VIEWPORT: ViewportSize = {"width": 1440, "height": 900}
 
 MARKED = """
-vitrine-overlay::part(pin) { background: #f0f !important; border-color: #f0f !important;
-  box-shadow: none !important; opacity: 1 !important; animation: none !important; }
-vitrine-overlay::part(chip), .screen .top, .screen .controls { visibility: hidden !important; }
+vitrine-overlay { --vitrine-pin: #f0f; --vitrine-pin-ring: #f0f; }
+.screen .top, .screen .controls { visibility: hidden !important; }
 """
-"""Colours the real page's pin so that it can be found in the picture, and takes away what lies on the video:
-labels would cover the object, the page's own line of words the barcode.
+"""Colours the real page's pin so that it can be found in the picture, and takes away the page's own line of words,
+which lies on the barcode. Labels, which would cover the object, are switched off beside it.
 """
 
 ADOPT = """(css) => {
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(css);
   document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+  document.querySelector('vitrine-overlay')?.setAttribute('labels', 'off');
 }"""
 """Adds a style sheet in spite of the page's content security policy."""
 

@@ -13,7 +13,10 @@
  *
  * How a hotspot gets onto the exact frame: the compositor shows a new video frame before script hears of it, so an element
  * moved in `requestVideoFrameCallback` is painted one compositor frame late. Therefore the picture itself is drawn onto a
- * canvas in that same callback: pixels and buttons leave in one commit. Set surface="video" to do without the canvas.
+ * canvas in that same callback, pins and labels with it: they cannot come apart. The buttons above it are what one taps,
+ * tabs to and hears read out; they are not seen, and follow at their leisure (moving an element costs a browser more than
+ * drawing one). A tap is judged by what was painted, not by where a button had got to. Set surface="video" to do without
+ * the canvas: buttons are then seen, and one compositor frame late.
  *
  * Events (all bubble and cross shadow roots):
  *   vitrine-tap       {id, hotspot, pid, x, y, epoch, rtp}
@@ -21,8 +24,8 @@
  *   vitrine-state     {state, live, latencyMs, reason}    state: one of STATES
  *   vitrine-products  {products}                          each a card with `pinned` and `hidden`
  *   vitrine-visible   {pids}                              products with a hotspot in the picture now
- * Attributes: for, src, token, density (all | few | pinned | off), surface (canvas | video).
- * Style from outside: --vitrine-accent, --vitrine-ink, ::part(spot) ::part(pin) ::part(chip).
+ * Attributes: for, src, token, density (all | few | pinned | off), labels (on | off), surface (canvas | video).
+ * Style from outside: --vitrine-accent, --vitrine-ink, --vitrine-pin, --vitrine-pin-ring; where buttons are seen ::part(pin) ::part(chip) too.
  */
 
 export const VERSION = 1;
@@ -547,12 +550,74 @@ export function pictureRect(fit, boxWidth, boxHeight, videoWidth, videoHeight) {
   return { x: (boxWidth - width) / 2, y: (boxHeight - height) / 2, width, height };
 }
 
-/** Size of the canvas: what is displayed, in device pixels, but never more than the video has or 1280 x 720 in all. */
-export function canvasSize(rect, videoWidth, videoHeight, pixelRatio) {
-  const wanted = Math.min(pixelRatio, 2) * rect.width;
-  const budget = Math.sqrt((1280 * 720) / (videoWidth * videoHeight)) * videoWidth;
-  const width = Math.max(2, Math.round(Math.min(wanted, budget, videoWidth)));
+/**
+ * Size of the canvas. With a graphics processor: the device pixels it covers, so that labels are sharp, up to 2560 x 1440
+ * in all. Without one every pixel costs: the video's own size, which is copied and not scaled, up to 1280 x 720 in all.
+ */
+export function canvasSize(rect, videoWidth, videoHeight, pixelRatio, accelerated) {
+  const most = accelerated ? 2560 * 1440 : 1280 * 720;
+  const wanted = accelerated ? Math.min(pixelRatio, 2) * rect.width : videoWidth;
+  const budget = Math.sqrt(most / (videoWidth * videoHeight)) * videoWidth;
+  const width = Math.max(2, Math.round(Math.min(wanted, budget)));
   return { width, height: Math.max(2, Math.round((width * videoHeight) / videoWidth)) };
+}
+
+/** What a tap has to hit, CSS pixels around the middle of a spot: its box, but no less than a finger (WCAG 2.5.5). */
+export function hitArea(/** @type {Spot} */ spot, width, height) {
+  const half = (share, whole) => Math.max(22, (share * whole) / 2);
+  return {
+    x: ((spot.x0 + spot.x1) / 2) * width, y: ((spot.y0 + spot.y1) / 2) * height,
+    halfWidth: half(spot.x1 - spot.x0, width), halfHeight: half(spot.y1 - spot.y0, height),
+  };
+}
+
+/**
+ * The hotspot a point of the picture belongs to: of those that contain it, the smallest box (it lies in front).
+ *
+ * @param {number} x CSS pixels from the picture's left edge
+ * @returns {Spot|null}
+ */
+export function hotspotAt(/** @type {Spot[]} */ spots, x, y, width, height) {
+  const size = (spot) => (spot.x1 - spot.x0) * (spot.y1 - spot.y0);
+  let best = null;
+  for (const spot of spots) {
+    const area = hitArea(spot, width, height);
+    if (Math.abs(x - area.x) > area.halfWidth || Math.abs(y - area.y) > area.halfHeight) continue;
+    if (!best || size(spot) < size(best)) best = spot;
+  }
+  return best;
+}
+
+/**
+ * Sets a label's words in lines: one if they fit, else a new line wherever the next word does not. What is longer than a
+ * line by itself is shortened with an ellipsis.
+ *
+ * @param {[string, string][]} parts [kind of word, text]
+ * @param {(kind: string, text: string) => number} measure width in CSS pixels
+ * @param {{maxWidth: number, gap: number, wrap: boolean}} limits without `wrap` the title gives way instead
+ * @returns {{width: number, lines: {kind: string, text: string, x: number, width: number}[][]}}
+ */
+export function labelLines(parts, measure, { maxWidth, gap, wrap }) {
+  const shorten = (kind, text, room) => {
+    if (measure(kind, text) <= room) return text;
+    let end = text.length;
+    while (end > 1 && measure(kind, `${text.slice(0, end).trimEnd()}…`) > room) end--;
+    return `${text.slice(0, end).trimEnd()}…`;
+  };
+  const others = parts.filter(([kind]) => kind !== "title").reduce((sum, [kind, text]) => sum + gap + measure(kind, text), 0);
+  const lines = [[]];
+  let x = 0;
+  for (const [kind, text] of parts) {
+    const word = shorten(kind, text, wrap || kind !== "title" ? maxWidth : Math.max(24, maxWidth - others));
+    const width = measure(kind, word);
+    if (wrap && x > 0 && x + width > maxWidth) {
+      lines.push([]);
+      x = 0;
+    }
+    lines.at(-1).push({ kind, text: word, x, width });
+    x += width + gap;
+  }
+  return { width: Math.max(0, ...lines.map((line) => (line.length ? line.at(-1).x + line.at(-1).width : 0))), lines };
 }
 
 /**
@@ -588,9 +653,13 @@ export function placeLabels(items, stageWidth, stageHeight) {
 
 // ---- 2. element ------------------------------------------------------------------------------------------------------
 
+const LINGER_MS = 1000; // how long the canvas stays after the last hotspot went
+const HOVER_MS = 1500;
+
 const STYLE = `
 :host { display: block; position: absolute; inset: 0; pointer-events: none;
-  --ink: var(--vitrine-ink, #15171b); --accent: var(--vitrine-accent, #f2c879);
+  --ink: var(--vitrine-ink, #15171b); --accent: var(--vitrine-accent, #f2c879); --pin: var(--vitrine-pin, #fff);
+  --ring: var(--vitrine-pin-ring, rgb(21 23 27 / .62));
   font: 500 13px/1.25 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
 :host([hidden]) { display: none; }
 :host(.wraps) { position: relative; inset: auto; pointer-events: auto; }
@@ -599,11 +668,11 @@ const STYLE = `
 canvas { position: absolute; inset: 0; width: 100%; height: 100%; display: block; }
 canvas.off { display: none; }
 .spot { all: unset; position: absolute; left: -22px; top: -22px; width: 44px; height: 44px; cursor: pointer;
-  pointer-events: auto; touch-action: manipulation; -webkit-tap-highlight-color: transparent; will-change: transform;
+  pointer-events: auto; touch-action: manipulation; -webkit-tap-highlight-color: transparent;
   contain: layout style; user-select: none; -webkit-user-select: none; }
 .area { position: absolute; left: 12px; top: 12px; width: 20px; height: 20px; }
 .pin { position: absolute; left: 12px; top: 12px; width: 20px; height: 20px; border-radius: 50%; box-sizing: border-box;
-  background: #fff; border: 6px solid rgb(21 23 27 / .62); background-clip: padding-box;
+  background: var(--pin); border: 6px solid var(--ring); background-clip: padding-box;
   box-shadow: 0 0 0 1.5px rgb(255 255 255 / .92), 0 1px 6px rgb(0 0 0 / .5); }
 .spot.similar .pin { background: transparent; border: 3px solid rgb(21 23 27 / .5); }
 .spot.pinned .pin { background: var(--accent); background-clip: padding-box;
@@ -616,6 +685,9 @@ canvas.off { display: none; }
 .spot[data-side="right"] .chip { opacity: 1; transform: translate(16px, -50%); }
 .spot[data-side="left"] .chip { opacity: 1; transform: translate(calc(-100% - 16px), -50%); }
 .spot.raised { z-index: 100 !important; }
+.stage.painted .pin, .stage.painted .chip, .stage.unlabelled .chip { visibility: hidden; }
+.stage.painted .spot:focus-visible .pin { visibility: visible; }
+.stage.painted:not(.unlabelled) .spot:focus-visible .chip { visibility: visible; }
 .spot.raised[data-side="none"] .chip { opacity: 1; transform: translate(-50%, 16px); }
 .title { overflow: hidden; text-overflow: ellipsis; }
 .kind, .price { flex: none; } .kind { opacity: .82; font-weight: 400; }
@@ -721,7 +793,11 @@ class Connection {
   }
 }
 
-/** One hotspot's button. Moved by transform only; its look is rewritten only when the product changes. */
+const BUTTON_LAG_PX = 10; // an unseen button may be this far behind before it is worth a style recalculation
+const BUTTON_HURRY_MS = 100;
+const BUTTON_REST_MS = 500;
+
+/** One hotspot: its button, moved by transform only, and the label to draw. Both are made anew only for another product. */
 class SpotView {
   /** @type {Spot} */
   spot;
@@ -730,9 +806,13 @@ class SpotView {
   button = document.createElement("button");
   pressed = null;
   label = { width: 0, height: 0, side: "below" };
+  /** @type {[string, string][]} the label's words: [kind, text] */
+  words = [];
+  /** Changes when the label has to be drawn anew. */
+  look = "";
+  #at = { x: 0, y: 0, ms: -Infinity };
   #area = document.createElement("span");
   #chip = document.createElement("span");
-  #look = "";
   #place = "";
   #size = "";
   #rank = "";
@@ -763,13 +843,17 @@ class SpotView {
     return this.button.classList.contains("raised");
   }
 
-  move(spot, width, height, rank) {
+  /** @param {boolean} lazy the button is not seen and nobody is about to use it: it need not keep up */
+  move(spot, width, height, rank, lazy, nowMs) {
     this.spot = spot;
     if (this.frozen) return;
     const ratio = window.devicePixelRatio || 1;
     const snap = (value) => Math.round(value * ratio) / ratio;
     const x = snap(((spot.x0 + spot.x1) / 2) * width);
     const y = snap(((spot.y0 + spot.y1) / 2) * height);
+    const behind = Math.max(Math.abs(x - this.#at.x), Math.abs(y - this.#at.y));
+    if (lazy && nowMs - this.#at.ms < (behind > BUTTON_LAG_PX ? BUTTON_HURRY_MS : BUTTON_REST_MS)) return;
+    this.#at = { x, y, ms: nowMs };
     const place = `translate(${x}px,${y}px)`;
     if (place !== this.#place) this.button.style.transform = this.#place = place;
     const grow = (share, whole) => Math.max(2.2, Math.round((share * whole) / 5) / 4); // 20 px base, at least 44 px
@@ -784,13 +868,14 @@ class SpotView {
     const soldOut = card?.availability === "out_of_stock";
     const price = soldOut ? "Sold out" : card?.sale_price || card?.price || "";
     const look = JSON.stringify([state, pinned, title, price, card?.label, card?.third_party, compact]);
-    if (look === this.#look) return;
-    this.#look = look;
+    if (look === this.look) return;
+    this.look = look;
     this.button.className = `spot ${state}${pinned ? " pinned" : ""}${this.raised ? " raised" : ""}`;
     const paid = disclosureWord(card);
     const parts = state === "similar" ? [["kind", "Similar:"], ["title", title]] : [["title", title], ["price", price]];
     if (paid) parts.unshift(["ad", paid]);
     const shown = parts.filter(([, text]) => text);
+    this.words = shown;
     this.#chip.replaceChildren(...shown.flatMap(([name, text]) => {
       const span = document.createElement("span");
       span.className = name;
@@ -803,11 +888,14 @@ class SpotView {
     this.label.width = 0; // to be measured again
   }
 
-  measure() {
-    if (this.label.width === 0) {
-      this.label.width = this.#chip.offsetWidth;
-      this.label.height = this.#chip.offsetHeight;
-    }
+  /** @param {Brush|null} brush what draws the label, null where the button itself is seen */
+  measure(brush) {
+    if (brush) Object.assign(this.label, brush.labelSize(this));
+    else if (this.label.width === 0) Object.assign(this.label, { width: this.#chip.offsetWidth, height: this.#chip.offsetHeight });
+  }
+
+  get side() {
+    return this.button.dataset.side ?? "none";
   }
 
   setSide(side) {
@@ -816,24 +904,224 @@ class SpotView {
   }
 }
 
+/** A small picture drawn once and used on every frame: `draw(context)` in CSS pixels. */
+function sprite(width, height, scale, draw) {
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.ceil(width * scale));
+  canvas.height = Math.max(1, Math.ceil(height * scale));
+  const context = canvas.getContext("2d");
+  context.scale(scale, scale);
+  draw(context);
+  return { canvas, width, height };
+}
+
+const PIN = 28; // side of a pin's sprite, CSS pixels
+const LABEL = Object.freeze({ size: 13, line: 17, padX: 11, padY: 5, gap: 7, radius: 14, maxWidth: 298, wrap: false });
+const COMPACT = Object.freeze({ size: 12, line: 15, padX: 9, padY: 4, gap: 7, radius: 10, maxWidth: 150, wrap: true });
+const WEIGHT = Object.freeze({ price: 600, ad: 600, kind: 400 });
+
+/** Draws pins, labels and brackets into the picture. Places and sizes in CSS pixels of the displayed picture. */
+class Brush {
+  #context;
+  #scale = 1;
+  #compact = false;
+  #theme = { accent: "", ink: "", pin: "", ring: "", family: "" };
+  #key = "";
+  /** @type {Map<string, {canvas: HTMLCanvasElement, width: number, height: number}>} */
+  #pins = new Map();
+  /** @type {WeakMap<SpotView, {key: string, sprite: {canvas: HTMLCanvasElement, width: number, height: number}}>} */
+  #labels = new WeakMap();
+
+  constructor(context) {
+    this.#context = context;
+  }
+
+  /** Takes over the page's colours and type. Reads style: not for every frame. */
+  restyle(host, rect) {
+    const style = getComputedStyle(host);
+    const value = (name) => style.getPropertyValue(name).trim();
+    this.#theme = { accent: value("--accent"), ink: value("--ink"), pin: value("--pin"), ring: value("--ring"), family: style.fontFamily };
+    this.#scale = this.#context.canvas.width / Math.max(1, rect.width);
+    this.#compact = rect.width < 560;
+    const key = JSON.stringify([this.#theme, this.#scale, this.#compact]);
+    if (key !== this.#key) this.#pins.clear();
+    this.#key = key;
+  }
+
+  labelSize(/** @type {SpotView} */ view) {
+    const { width, height } = this.#label(view);
+    return { width, height };
+  }
+
+  draw(/** @type {SpotView} */ view, x, y, labelled) {
+    const { spot, raised } = view;
+    this.#stamp(this.#pin(spot.pinned ? "pinned" : spot.state), x - PIN / 2, y - PIN / 2);
+    const side = raised && view.side === "none" ? "below" : view.side;
+    if (!labelled || side === "none") return;
+    const label = this.#label(view);
+    const { width, height } = label;
+    const across = side === "right" ? x + 16 : side === "left" ? x - 16 - width : x - width / 2;
+    const down = side === "below" ? y + 16 : side === "above" ? y - 16 - height : y - height / 2;
+    this.#stamp(label, across, down);
+  }
+
+  /** Corner brackets around a spot's box. */
+  brackets(/** @type {Spot} */ spot) {
+    const context = this.#context;
+    const { width, height } = context.canvas;
+    const [x0, y0, x1, y1] = [spot.x0 * width, spot.y0 * height, spot.x1 * width, spot.y1 * height];
+    const arm = Math.min(18 * this.#scale, (x1 - x0) / 3, (y1 - y0) / 3);
+    context.beginPath();
+    for (const [x, y, dx, dy] of [[x0, y0, arm, arm], [x1, y0, -arm, arm], [x1, y1, -arm, -arm], [x0, y1, arm, -arm]]) {
+      context.moveTo(x + dx, y);
+      context.lineTo(x, y);
+      context.lineTo(x, y + dy);
+    }
+    context.lineJoin = context.lineCap = "round";
+    for (const [style, line] of [["rgb(0 0 0 / .45)", 4], [spot.pinned ? this.#theme.accent : "#fff", 2]]) {
+      context.strokeStyle = style;
+      context.lineWidth = line * this.#scale;
+      context.stroke();
+    }
+  }
+
+  /** On whole pixels: a shifted copy, nothing is resampled. */
+  #stamp({ canvas }, x, y) {
+    this.#context.drawImage(canvas, Math.round(x * this.#scale), Math.round(y * this.#scale));
+  }
+
+  #pin(kind) {
+    let made = this.#pins.get(kind);
+    if (!made) {
+      made = sprite(PIN, PIN, this.#scale, (context) => this.#drawPin(context, kind));
+      this.#pins.set(kind, made);
+    }
+    return made;
+  }
+
+  #drawPin(context, kind) {
+    const { accent, pin, ring } = this.#theme;
+    const disc = (radius, color) => {
+      context.beginPath();
+      context.arc(PIN / 2, PIN / 2, radius, 0, 2 * Math.PI);
+      context.fillStyle = color;
+      context.fill();
+    };
+    const circle = (radius, width, color) => {
+      context.beginPath();
+      context.arc(PIN / 2, PIN / 2, radius, 0, 2 * Math.PI);
+      context.strokeStyle = color;
+      context.lineWidth = width;
+      context.stroke();
+    };
+    circle(12.6, 2.2, "rgb(0 0 0 / .22)");
+    if (kind === "similar") {
+      circle(8.5, 3, ring);
+    } else {
+      circle(7, 6, ring);
+      disc(4.2, kind === "pinned" ? accent : pin);
+    }
+    circle(10.8, kind === "pinned" ? 2 : 1.6, kind === "pinned" ? accent : "rgb(255 255 255 / .94)");
+  }
+
+  #label(/** @type {SpotView} */ view) {
+    const key = this.#key + view.look;
+    const known = this.#labels.get(view);
+    if (known?.key === key) return known.sprite;
+    const made = this.#drawLabel(view.words, view.spot.pinned);
+    this.#labels.set(view, { key, sprite: made });
+    return made;
+  }
+
+  #drawLabel(words, pinned) {
+    const form = this.#compact ? COMPACT : LABEL;
+    const font = (kind) => `${WEIGHT[kind] ?? 500} ${kind === "ad" ? 11 : form.size}px ${this.#theme.family}`;
+    const measure = (kind, text) => {
+      this.#context.font = font(kind);
+      return this.#context.measureText(text).width + (kind === "ad" ? 10 : 0);
+    };
+    const { width, lines } = labelLines(words, measure, form);
+    const whole = { width: Math.ceil(width + 2 * form.padX), height: lines.length * form.line + 2 * form.padY };
+    return sprite(whole.width, whole.height, this.#scale, (context) => {
+      context.beginPath();
+      context.roundRect(0, 0, whole.width, whole.height, Math.min(form.radius, whole.height / 2));
+      context.fillStyle = pinned ? this.#theme.accent : "rgb(21 23 27 / .86)";
+      context.fill();
+      context.textBaseline = "middle";
+      lines.forEach((line, row) => {
+        const middle = form.padY + (row + 0.5) * form.line + 0.5;
+        for (const word of line) this.#drawWord(context, word, form.padX + word.x, middle, font(word.kind), pinned);
+      });
+    });
+  }
+
+  #drawWord(context, { kind, text, width }, x, middle, font, pinned) {
+    const { accent, ink } = this.#theme;
+    const color = pinned ? ink : kind === "price" ? accent : "#fff";
+    context.font = font;
+    context.fillStyle = color;
+    context.globalAlpha = kind === "kind" ? 0.82 : 1;
+    context.fillText(text, kind === "ad" ? x + 5 : x, middle);
+    if (kind === "ad") {
+      context.globalAlpha = 0.6;
+      context.strokeStyle = color;
+      context.lineWidth = 1;
+      context.beginPath();
+      context.roundRect(x + 0.5, middle - 8, width - 1, 15, 4);
+      context.stroke();
+    }
+    context.globalAlpha = 1;
+  }
+}
+
+/** Whether a WebGL renderer's name is that of a processor that only plays at being a graphics card. */
+export function isSoftwareRenderer(name) {
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
+}
+
+/** Whether drawing has a graphics processor behind it. Asked once: a WebGL context is a costly way to ask. */
+const isAccelerated = (() => {
+  const ask = () => {
+    const context = document.createElement("canvas").getContext("webgl", { failIfMajorPerformanceCaveat: true });
+    if (!context) return false;
+    const unmasked = context.getExtension("WEBGL_debug_renderer_info")?.UNMASKED_RENDERER_WEBGL;
+    const name = String(context.getParameter(unmasked ?? context.RENDERER));
+    context.getExtension("WEBGL_lose_context")?.loseContext();
+    return !isSoftwareRenderer(name);
+  };
+  let known = null;
+  return () => (known ??= ask());
+})();
+
 /** The canvas over the video, and the picture's place. */
 class Surface {
   rect = { x: 0, y: 0, width: 0, height: 0 };
   canvas = document.createElement("canvas");
+  brush = null;
   #context = null;
   #stage;
-  #natural = "";
   #grabs = true;
+  #natural = "";
+  #copies = !isAccelerated();
+  /** @type {ImageData|null} */
+  #pixels = null;
+  #copying = false;
 
   constructor(stage) {
     this.#stage = stage;
     this.canvas.setAttribute("aria-hidden", "true");
     // Not `desynchronized`: that would take the canvas out of the commit that moves the buttons.
     this.#context = this.canvas.getContext("2d", { alpha: false });
+    if (this.#context) this.brush = new Brush(this.#context);
   }
 
   get usable() {
     return this.#context !== null;
+  }
+
+  /** How the picture gets onto the canvas, for `diagnostics`. */
+  get way() {
+    return this.#copies ? "copied" : "drawn";
   }
 
   set visible(on) {
@@ -847,6 +1135,8 @@ class Surface {
 
   /** Follows the video's place and size. Reads layout: not for every frame. @returns {boolean} something changed */
   fit(host, video) {
+    let changed = false;
+    this.#natural = `${video.videoWidth}x${video.videoHeight}`;
     const outer = host.getBoundingClientRect();
     const box = video.getBoundingClientRect();
     const style = getComputedStyle(video);
@@ -856,8 +1146,6 @@ class Surface {
       width: Math.round(inner.width), height: Math.round(inner.height),
     };
     const old = this.rect;
-    let changed = false;
-    this.#natural = `${video.videoWidth}x${video.videoHeight}`;
     if (rect.x !== old.x || rect.y !== old.y || rect.width !== old.width || rect.height !== old.height) {
       this.rect = rect;
       changed = true;
@@ -867,12 +1155,13 @@ class Surface {
       this.#stage.classList.toggle("compact", rect.width < 560);
     }
     if (video.videoWidth > 0 && video.videoHeight > 0 && rect.width > 0) {
-      const size = canvasSize(rect, video.videoWidth, video.videoHeight, window.devicePixelRatio || 1);
+      const size = canvasSize(rect, video.videoWidth, video.videoHeight, window.devicePixelRatio || 1, isAccelerated());
       if (this.canvas.width !== size.width || this.canvas.height !== size.height) {
         Object.assign(this.canvas, size); // which also empties it
         changed = true;
       }
     }
+    this.brush?.restyle(host, rect);
     return changed;
   }
 
@@ -880,48 +1169,60 @@ class Surface {
    * Takes the frame that the video shows right now. By the time a late callback runs, that may be a newer one than the
    * callback was told of: the frame's own timestamp decides, where the browser gives it.
    *
-   * @returns {{image: CanvasImageSource, rtp: number|null, close: () => void}}
+   * @returns {{frame: VideoFrame|null, image: CanvasImageSource, rtp: number|null, close: () => void}}
    */
   grab(video) {
     if (this.#grabs) {
       try {
         const frame = new VideoFrame(video);
         const rtp = frame.metadata?.().rtpTimestamp;
-        if (Number.isInteger(rtp)) return { image: frame, rtp, close: () => frame.close() };
+        if (Number.isInteger(rtp)) return { frame, image: frame, rtp, close: () => frame.close() };
         frame.close();
         if (!frame.metadata) this.#grabs = false;
       } catch {
         this.#grabs = false; // no WebCodecs here, or a video of another origin
       }
     }
-    return { image: video, rtp: null, close: () => {} };
+    return { frame: null, image: video, rtp: null, close: () => {} };
   }
 
-  drawPicture(image) {
-    this.#context.drawImage(image, 0, 0, this.canvas.width, this.canvas.height);
+  /**
+   * Draws a grabbed picture and calls `painted` before anything is shown of it.
+   *
+   * Without a graphics processor `drawImage` converts colours and scales in the slowest of ways; the codec's own
+   * conversion (`VideoFrame.copyTo`) takes a fifth of that. A frame in memory is copied at once, so that all of this
+   * still happens within the frame's callback.
+   */
+  draw(picture, painted) {
+    const { frame } = picture;
+    const { width, height } = this.canvas;
+    if (this.#copying) {
+      picture.close(); // the one before is still on its way, which a frame in memory never is
+    } else if (this.#copies && frame?.visibleRect?.width === width && frame.visibleRect.height === height) {
+      this.#copy(frame, painted);
+    } else {
+      this.#context.drawImage(picture.image, 0, 0, width, height);
+      picture.close();
+      painted();
+    }
   }
 
-  /** Corner brackets around a box, in the picture itself. */
-  drawBrackets(/** @type {Spot} */ spot, color) {
-    const context = this.#context;
-    const scale = this.canvas.width / Math.max(1, this.rect.width);
-    const x0 = spot.x0 * this.canvas.width;
-    const y0 = spot.y0 * this.canvas.height;
-    const x1 = spot.x1 * this.canvas.width;
-    const y1 = spot.y1 * this.canvas.height;
-    const arm = Math.min(18 * scale, (x1 - x0) / 3, (y1 - y0) / 3);
-    context.beginPath();
-    for (const [x, y, dx, dy] of [[x0, y0, arm, arm], [x1, y0, -arm, arm], [x1, y1, -arm, -arm], [x0, y1, arm, -arm]]) {
-      context.moveTo(x + dx, y);
-      context.lineTo(x, y);
-      context.lineTo(x, y + dy);
+  async #copy(/** @type {VideoFrame} */ frame, painted) {
+    const { width, height } = this.canvas;
+    if (this.#pixels?.width !== width || this.#pixels.height !== height) this.#pixels = new ImageData(width, height);
+    const pixels = this.#pixels;
+    this.#copying = true;
+    try {
+      await frame.copyTo(pixels.data, { format: "RGBX" });
+      this.#context.putImageData(pixels, 0, 0);
+    } catch {
+      this.#copies = false; // a frame that cannot be converted here: drawn from now on
+      this.#context.drawImage(frame, 0, 0, this.canvas.width, this.canvas.height);
+    } finally {
+      frame.close();
+      this.#copying = false;
     }
-    context.lineJoin = context.lineCap = "round";
-    for (const [style, width] of [["rgb(0 0 0 / .45)", 4], [color, 2]]) {
-      context.strokeStyle = style;
-      context.lineWidth = width * scale;
-      context.stroke();
-    }
+    painted();
   }
 }
 
@@ -929,7 +1230,7 @@ const Base = globalThis.HTMLElement ?? class {};
 
 /** `<vitrine-overlay>`: see the head of this file. */
 export class VitrineOverlay extends Base {
-  static observedAttributes = ["for", "src", "token", "density", "surface"];
+  static observedAttributes = ["for", "src", "token", "density", "labels", "surface"];
   static #sheet = null;
 
   #model = new OverlayModel();
@@ -955,6 +1256,10 @@ export class VitrineOverlay extends Base {
   /** @type {Map<number, SpotView>} */
   #views = new Map();
   #shown = { epoch: 0, rtp: 0, frame: 0, kind: "none", spots: [] };
+  #covered = false; // the canvas lies on the video
+  #neededMs = -Infinity; // when there last was a hotspot to draw
+  #hoveredMs = -Infinity; // when a mouse last moved over the picture
+  #swallowClick = false;
   #taps = new Map();
   #lastTap = { atMs: -Infinity, target: "" };
   #visible = "";
@@ -1014,7 +1319,8 @@ export class VitrineOverlay extends Base {
   get diagnostics() {
     const { live, latencyMs, log, seq, epochs, history, ignored } = this.#model;
     return {
-      version: VERSION, state: this.#state, reason: this.#reason, clock: this.#clock, surface: this.#usesCanvas ? "canvas" : "video",
+      version: VERSION, state: this.#state, reason: this.#reason, clock: this.#clock,
+      surface: this.#usesCanvas ? `canvas, ${this.#surface.way}` : "video",
       picture: { ...this.#surface.rect }, canvas: [this.#surface.canvas.width, this.#surface.canvas.height],
       live, latencyMs, log, seq, epochs: epochs.map((pair) => [...pair]), samples: history.size, ignored,
       connects: this.#connects, errors: [...this.#errors], painted: { ...this.#stats.total }, shown: this.#shown,
@@ -1037,6 +1343,8 @@ export class VitrineOverlay extends Base {
     on(window, "pageshow", (event) => event.persisted && this.#open());
     on(window, "online", () => this.#connection.hurry());
     on(document, "DOMContentLoaded", () => this.#bindVideo());
+    on(window, "pointermove", (event) => this.#hover(event));
+    stop.signal.addEventListener("abort", this.#listenToPicture());
     this.#resizes = new ResizeObserver(() => this.#layout());
     this.#resizes.observe(this);
     this.#tick = setInterval(() => this.#everyQuarterSecond(), 250);
@@ -1101,7 +1409,8 @@ export class VitrineOverlay extends Base {
   }
 
   #layout = () => {
-    if (this.#video && this.#surface.fit(this, this.#video) && this.#clock !== "none") this.#repaint(true);
+    this.#stage.classList.toggle("unlabelled", this.getAttribute("labels") === "off");
+    if (this.#video && this.#surface.fit(this, this.#video) && this.#clock !== "none") this.#repaint();
   };
 
   // -- frames
@@ -1152,51 +1461,59 @@ export class VitrineOverlay extends Base {
     return { frame, epoch: place.epoch, rtp: place.key, ...model.history.draw(place.epoch, place.key) };
   }
 
+  /** Puts a frame on the canvas with what belongs on it. Without a hotspot to show, the video itself is shown. */
   #paint(metadata) {
     if (!this.#surface.fits(this.#video)) this.#surface.fit(this, this.#video); // the first frame, or one of another size
-    const canvas = this.#drawsPicture;
-    const picture = canvas ? this.#surface.grab(this.#video) : null;
+    const now = performance.now();
+    const picture = this.#drawsPicture ? this.#surface.grab(this.#video) : null;
     const drawing = this.#drawing(picture?.rtp ?? metadata.rtpTimestamp, metadata.mediaTime);
     const { frame, epoch, rtp, kind } = drawing;
-    const again = this.#clock === "rtp" && frame === this.#shown.frame && kind === this.#shown.kind;
-    if (this.#model.live && !again) this.#stats.add(kind, drawing.ageTicks);
-    this.#shown = { frame, epoch, rtp, kind, spots: this.#model.select(drawing.spots, this.density) };
-    if (picture) this.#surface.drawPicture(picture.image);
+    const next = { frame, epoch, rtp, kind, spots: this.#model.select(drawing.spots, this.density) };
+    if (next.spots.length > 0) this.#neededMs = now;
+    const done = (covered) => {
+      const again = this.#clock === "rtp" && frame === this.#shown.frame && kind === this.#shown.kind;
+      if (this.#model.live && !again) this.#stats.add(kind, drawing.ageTicks);
+      this.#shown = next;
+      this.#render(covered, now);
+    };
+    if (picture && now - this.#neededMs < LINGER_MS) return this.#surface.draw(picture, () => done(true));
     picture?.close();
-    this.#render();
+    done(false);
   }
 
   get #drawsPicture() {
     return this.#usesCanvas && this.density !== "off" && this.#video?.readyState >= 2;
   }
 
-  /** Brackets and buttons, onto the picture just drawn. */
-  #render() {
-    const canvas = this.#drawsPicture;
-    this.#surface.visible = canvas;
-    this.#moveSpots();
-    if (!canvas) return;
-    for (const view of this.#views.values()) {
-      const inPicture = this.#shown.spots.some((spot) => spot.id === view.spot.id);
-      if (inPicture && (view.raised || view.spot.pinned)) {
-        this.#surface.drawBrackets(view.spot, view.spot.pinned ? "#f2c879" : "#fff");
-      }
+  /** Pins, labels and brackets onto the picture just drawn, and the buttons after them. */
+  #render(covered, nowMs) {
+    if (covered !== this.#covered) {
+      this.#covered = this.#surface.visible = covered;
+      this.#stage.classList.toggle("painted", covered);
+    }
+    this.#moveSpots(nowMs);
+    if (!covered) return;
+    const { brush, rect } = this.#surface;
+    const labelled = this.getAttribute("labels") !== "off";
+    const drawn = this.#shown.spots.map((spot) => this.#views.get(spot.id)).reverse(); // most important on top
+    for (const view of drawn) if (view.raised || view.spot.pinned) brush.brackets(view.spot);
+    for (const view of drawn) {
+      const { x0, y0, x1, y1 } = view.spot;
+      if (!view.frozen) brush.draw(view, ((x0 + x1) / 2) * rect.width, ((y0 + y1) / 2) * rect.height, labelled);
     }
   }
 
   /** Draws once more what is on screen: a setting or the list changed, and the next frame may be long in coming. */
-  #repaint(picture = this.#video?.paused) {
+  #repaint() {
     if (!this.#video) return;
-    const { epoch, rtp, frame } = this.#shown;
-    const drawing = this.#model.history.draw(epoch, rtp);
-    this.#shown = { frame, epoch, rtp, kind: drawing.kind, spots: this.#model.select(drawing.spots, this.density) };
-    if (this.#drawsPicture && picture) this.#surface.drawPicture(this.#video);
-    this.#render();
+    const rtp = this.#clock === "rtp" ? this.#shown.frame : undefined;
+    this.#paint({ rtpTimestamp: rtp, mediaTime: this.#video.currentTime });
   }
 
-  #moveSpots() {
+  #moveSpots(nowMs) {
     const { epoch, rtp, spots } = this.#shown;
     const { width, height } = this.#surface.rect;
+    const lazy = this.#covered && nowMs - this.#hoveredMs > HOVER_MS;
     const now = new Set(spots.map((spot) => spot.id));
     for (const [id, view] of this.#views) {
       if (now.has(id) || view.held) continue;
@@ -1207,7 +1524,7 @@ export class VitrineOverlay extends Base {
     byArea.forEach((spot, rank) => {
       const view = this.#views.get(spot.id) ?? this.#addView(spot);
       view.seen = { epoch, rtp, pid: spot.pid, x: (spot.x0 + spot.x1) / 2, y: (spot.y0 + spot.y1) / 2 };
-      view.move(spot, width, height, String(rank + 1));
+      view.move(spot, width, height, String(rank + 1), lazy, nowMs);
       view.dress(this.#model.products.get(spot.pid), width < 560);
     });
   }
@@ -1229,9 +1546,13 @@ export class VitrineOverlay extends Base {
     button.addEventListener("pointerleave", () => raise(view.frozen));
     button.addEventListener("focus", () => raise(view.frozen));
     button.addEventListener("blur", () => raise(false));
-    button.addEventListener("pointerdown", (event) => this.#press(view, event));
-    button.addEventListener("pointerup", (event) => this.#release(view, event));
-    button.addEventListener("pointercancel", () => { view.pressed = null; });
+    let aimed = view; // what is painted under the pointer, which another button may happen to cover
+    button.addEventListener("pointerdown", (event) => {
+      aimed = this.#painted(event) ?? view;
+      this.#press(aimed, event, button);
+    });
+    button.addEventListener("pointerup", (event) => this.#release(aimed, event));
+    button.addEventListener("pointercancel", () => { aimed.pressed = null; });
     button.addEventListener("click", (event) => {
       event.stopPropagation();
       if (event.detail === 0) this.#tap(view, view.seen); // keyboard or assistive technology
@@ -1239,20 +1560,75 @@ export class VitrineOverlay extends Base {
     return view;
   }
 
-  #press(view, event) {
+  /** Where a pointer is: 0..1 of the picture, and in CSS pixels of it. Null outside it. */
+  #within(event) {
+    const box = this.#stage.getBoundingClientRect();
+    const [left, top] = [event.clientX - box.left, event.clientY - box.top];
+    if (!(left >= 0 && top >= 0 && left <= box.width && top <= box.height)) return null;
+    return { left, top, x: left / box.width, y: top / box.height };
+  }
+
+  /** A mouse over the picture is about to click something: buttons keep up with it. */
+  #hover(event) {
+    if (event.pointerType === "mouse" && this.#covered && this.#within(event)) this.#hoveredMs = performance.now();
+  }
+
+  /**
+   * Pointers that meet the picture itself: a button may lag behind its pin, and the pin is what a finger aims at.
+   *
+   * @returns {() => void} what ends it
+   */
+  #listenToPicture() {
+    const stop = new AbortController();
+    const on = (name, handler) => window.addEventListener(name, (event) => {
+      if (this.#video && event.composedPath()[0] === this.#video) handler(event);
+    }, { signal: stop.signal, capture: true });
+    let view = null;
+    on("pointerdown", (event) => {
+      this.#swallowClick = false;
+      view = event.button === 0 ? this.#painted(event) : null;
+      if (view) this.#press(view, event, this.#video);
+    });
+    on("pointerup", (event) => {
+      if (view) this.#swallowClick = this.#release(view, event);
+      view = null;
+    });
+    on("pointercancel", () => {
+      if (view) view.pressed = null;
+      view = null;
+    });
+    on("click", (event) => {
+      if (this.#swallowClick) event.stopPropagation(); // it was for the hotspot, not for the video
+      this.#swallowClick = false;
+    });
+    return () => stop.abort();
+  }
+
+  /** The view of the hotspot that is painted under a pointer. */
+  #painted(event) {
+    const at = this.#within(event);
+    const { width, height } = this.#surface.rect;
+    const spot = at && hotspotAt(this.#shown.spots, at.left, at.top, width, height);
+    return spot ? this.#views.get(spot.id) ?? null : null;
+  }
+
+  #press(view, event, target) {
     if (event.button !== 0) return;
     const box = this.#stage.getBoundingClientRect();
     view.pressed = {
       ...view.seen, left: event.clientX, top: event.clientY,
       x: clamp((event.clientX - box.left) / box.width, 0, 1), y: clamp((event.clientY - box.top) / box.height, 0, 1),
     };
-    view.button.setPointerCapture(event.pointerId); // the target moves on; the finger stays
+    target.setPointerCapture(event.pointerId); // the target moves on; the finger stays
   }
 
+  /** @returns {boolean} whether it was a tap, not a drag */
   #release(view, event) {
     const at = view.pressed;
     view.pressed = null;
-    if (at && Math.hypot(event.clientX - at.left, event.clientY - at.top) <= 32) this.#tap(view, at);
+    if (!at || Math.hypot(event.clientX - at.left, event.clientY - at.top) > 32) return false;
+    this.#tap(view, at);
+    return true;
   }
 
   #tap(view, { x, y, epoch, rtp, pid }) {
@@ -1342,7 +1718,8 @@ export class VitrineOverlay extends Base {
   #placeLabels() {
     const { width, height } = this.#surface.rect;
     const views = this.#shown.spots.map((spot) => this.#views.get(spot.id)).filter(Boolean);
-    for (const view of views) view.measure(); // all reads, then all writes
+    const brush = this.#covered ? this.#surface.brush : null;
+    for (const view of views) view.measure(brush); // all reads, then all writes
     const items = views.map(({ spot, label }) => ({
       id: spot.id, x: ((spot.x0 + spot.x1) / 2) * width, y: ((spot.y0 + spot.y1) / 2) * height, ...label,
     }));

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import {
-  Announcer, backoffMs, canvasSize, closePlan, disclosureWord, frameKey, Impressions, OverlayModel, PaintStats, parseCard, parseSample, parseSpot,
-  pictureRect, placeLabels, quantile, safeUrl, SampleHistory, ticksBetween,
+  Announcer, backoffMs, canvasSize, closePlan, disclosureWord, frameKey, hotspotAt, Impressions, isSoftwareRenderer, labelLines, OverlayModel,
+  PaintStats, parseCard, parseSample, parseSpot, pictureRect, placeLabels, quantile, safeUrl, SampleHistory, ticksBetween,
 } from "../../overlay/web/vitrine-overlay.js";
 
 const MS = 90;
@@ -341,10 +341,51 @@ describe("geometry", () => {
     assert.equal(pictureRect("contain", 400, 400, 0, 0).height, 400);
   });
 
-  test("the canvas has the displayed pixels, but no more than the video or 1280 x 720", () => {
-    assert.deepEqual(canvasSize({ width: 400 }, 1280, 720, 2), { width: 800, height: 450 });
-    assert.deepEqual(canvasSize({ width: 1920 }, 640, 360, 2), { width: 640, height: 360 });
-    assert.deepEqual(canvasSize({ width: 1920 }, 3840, 2160, 3), { width: 1280, height: 720 });
+  test("with a graphics processor the canvas has the displayed pixels, up to a limit", () => {
+    assert.deepEqual(canvasSize({ width: 400 }, 1280, 720, 2, true), { width: 800, height: 450 });
+    assert.deepEqual(canvasSize({ width: 1920 }, 640, 360, 1, true), { width: 1920, height: 1080 });
+    assert.deepEqual(canvasSize({ width: 1920 }, 3840, 2160, 3, true), { width: 2560, height: 1440 });
+  });
+
+  test("without one it has the video's own pixels, which are copied and not scaled, up to 1280 x 720", () => {
+    assert.deepEqual(canvasSize({ width: 400 }, 640, 360, 2, false), { width: 640, height: 360 });
+    assert.deepEqual(canvasSize({ width: 1920 }, 1280, 720, 2, false), { width: 1280, height: 720 });
+    assert.deepEqual(canvasSize({ width: 1920 }, 3840, 2160, 1, false), { width: 1280, height: 720 });
+  });
+
+  test("a renderer that runs on the processor is told from a graphics card", () => {
+    for (const name of ["ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device (Subzero)), SwiftShader driver)", "llvmpipe, or similar",
+      "Microsoft Basic Render Driver", "Apple Software Renderer"]) assert.equal(isSoftwareRenderer(name), true, name);
+    for (const name of ["Apple GPU", "Adreno (TM) 740", "ANGLE (NVIDIA, NVIDIA GeForce RTX 3060 Direct3D11)", "Mali-G710"]) {
+      assert.equal(isSoftwareRenderer(name), false, name);
+    }
+  });
+
+  test("a point belongs to the smallest hotspot that contains it, and a finger needs 44 pixels", () => {
+    const box = (id, x0, y0, x1, y1) => ({ id, x0, y0, x1, y1 });
+    const spots = [box(1, 0, 0, 0.5, 1), box(2, 0.2, 0.4, 0.3, 0.6), box(3, 0.9, 0.5, 0.901, 0.501)];
+    const at = (x, y) => hotspotAt(spots, x, y, 1000, 500)?.id ?? null;
+    assert.equal(at(50, 50), 1);
+    assert.equal(at(250, 250), 2); // both contain it
+    assert.equal(at(900 + 21, 250 - 21), 3); // a box of one pixel
+    assert.equal(at(900 + 24, 250), null);
+    assert.equal(at(700, 250), null);
+  });
+
+  test("a label is set on one line, its title shortened; a narrow picture breaks it instead", () => {
+    const measure = (_, text) => 10 * text.length;
+    const words = [["title", "Stoneware mug"], ["price", "18 EUR"]];
+    const texts = ({ lines }) => lines.map((line) => line.map((word) => word.text));
+    const wide = labelLines(words, measure, { maxWidth: 300, gap: 5, wrap: false });
+    assert.deepEqual(texts(wide), [["Stoneware mug", "18 EUR"]]);
+    assert.equal(wide.width, 195);
+    assert.equal(wide.lines[0][1].x, 135);
+    const narrow = labelLines(words, measure, { maxWidth: 150, gap: 5, wrap: false });
+    assert.deepEqual(texts(narrow), [["Stonewa…", "18 EUR"]]);
+    assert.ok(narrow.width <= 150);
+    assert.deepEqual(texts(labelLines(words, measure, { maxWidth: 150, gap: 5, wrap: true })), [["Stoneware mug"], ["18 EUR"]]);
+    assert.deepEqual(texts(labelLines([["title", "Stoneware mug, white"]], measure, { maxWidth: 100, gap: 5, wrap: true })), [["Stoneware…"]]);
+    assert.deepEqual(labelLines([], measure, { maxWidth: 100, gap: 5, wrap: true }), { width: 0, lines: [[]] });
   });
 
   test("labels neither cover each other nor leave the picture; the most important is placed first", () => {

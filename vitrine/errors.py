@@ -5,7 +5,10 @@ EngineError
 ├── AuthError       a credential is missing, unknown, expired or for something else (401, 403, 429)
 ├── TooManyStreams  no further stream is admitted (503)
 ├── UnknownStream   nothing was ever published under that name (404)
-└── FrontError      the public port cannot be opened, or its certificate cannot be used
+├── FrontError      the public port cannot be opened, or its certificate cannot be used
+└── PullError       a model cannot be pulled; what was there stays
+    ├── WrongFile   what came is not the file that was wanted
+    └── PullBrokeOff  the network gave out; pulling again goes on where it stopped
 """
 
 from __future__ import annotations
@@ -57,3 +60,23 @@ class UnknownStream(EngineError):
 
     code = "unknown-stream"
     http_status = 404
+
+
+class PullError(EngineError):
+    """A model cannot be pulled. What was there before stays as it was."""
+
+    code = "pull"
+    http_status = 502
+
+
+class WrongFile(PullError):
+    """What came has another hash than it should, or is plainly no model; it was thrown away."""
+
+    code = "wrong-file"
+
+
+class PullBrokeOff(PullError):
+    """The network gave out; what came is kept, and pulling again goes on there."""
+
+    code = "pull-broke-off"
+    retryable = True

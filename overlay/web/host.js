@@ -11,6 +11,8 @@ const path = encodeURIComponent(stream);
 let key = takeKey(`host:${stream}`);
 let source = null; // the MediaStream chosen
 let products = [];
+let changedMs = -Infinity; // when publishing from this page last began or ended
+let elsewhere = false; // the show is live, but not from this page: from OBS, say, or another device
 
 const preview = /** @type {HTMLVideoElement} */ (byId("preview"));
 const returned = /** @type {HTMLVideoElement} */ (byId("return"));
@@ -62,12 +64,27 @@ async function refresh() {
     showProducts();
     setText(byId("viewers"), body.live ? count(Number(body.viewers) || 0, "viewer") : "");
     setText(byId("studio-note"), "");
+    noticeOthers(body.live === true);
   } catch (error) {
     setText(byId("viewers"), "");
     setText(byId("studio-note"), error.status === 404 ? "This show is new; it begins when you go live." : error.message);
   } finally {
     refreshing = false;
   }
+}
+
+/** A show that comes from somewhere else is watched here all the same: this is where its hotspots are vetoed. */
+function noticeOthers(live) {
+  const idle = (publisher.state === "idle" || publisher.state === "refused") && performance.now() - changedMs > 3000;
+  if (elsewhere === (live && idle)) return;
+  elsewhere = live && idle;
+  if (elsewhere) {
+    player.start();
+    player.wake();
+  } else if (idle) {
+    player.stop();
+  }
+  show();
 }
 
 function showProducts() {
@@ -155,11 +172,11 @@ const BADGES = {
 function show() {
   const state = publisher.state;
   const onAir = state === "live" || state === "weak" || state === "retrying" || state === "connecting";
-  const [words, tone] = BADGES[state];
+  const [words, tone] = elsewhere && state === "idle" ? ["On air from elsewhere", "live"] : BADGES[state];
   byId("badge").dataset.tone = tone;
   setText(byId("badge-words"), words);
   if (publisher.words) say(publisher.words);
-  const seeing = state === "live" && player.state === "playing";
+  const seeing = (state === "live" || (elsewhere && source === null)) && player.state === "playing";
   returned.hidden = !seeing;
   overlay.hidden = !seeing;
   preview.classList.toggle("aside", seeing);
@@ -169,8 +186,8 @@ function show() {
   byId("go-live").disabled = source === null;
   byId("key-field").hidden = key !== "" && state !== "refused";
   setText(byId("veil-words"), source ? "" : "Choose what to show: your camera, your screen, or a video file.");
-  byId("veil").classList.toggle("shown", source === null);
-  if (!onAir) setText(byId("quality"), "");
+  byId("veil").classList.toggle("shown", source === null && !seeing);
+  if (!onAir) setText(byId("quality"), elsewhere ? "The picture comes from another device or program. Going live here takes the show over." : "");
 }
 
 /** The connection in words first, then in numbers. */
@@ -185,12 +202,14 @@ function quality({ fps, kbps, lostPercent, rttMs, width, height, codec, limited 
 }
 
 publisher.addEventListener("state", () => {
+  changedMs = performance.now();
   if (publisher.state === "live") {
     say("");
     player.start();
     player.wake();
   }
   if (publisher.state === "idle") player.stop();
+  else elsewhere = false;
   if (publisher.state === "refused") askForKey();
   show();
   refresh();

@@ -102,7 +102,7 @@ function showTiles(stream, { lines }) {
   tile("staleness", "Detection staleness, p95", show(stale), "ms", `p50 ${show(percentile(stream.staleness_ms, "p50"))} ms, limit 100 ms`, tone(stale, 100),
     lines.get("staleness"), { limit: 100 });
   const overlay = percentile(stream.overlay_age_ms, "p95");
-  tile("overlay", "Overlay age at viewers, p95", show(overlay), "ms", `p50 ${show(percentile(stream.overlay_age_ms, "p50"))}, held back ${show(stream.latency_ms, 0)} ms`, "plain", lines.get("overlay"), {});
+  tile("overlay", "Overlay age seen, p95", show(overlay), "ms", `p50 ${show(percentile(stream.overlay_age_ms, "p50"))}, held back ${show(stream.latency_ms, 0)} ms`, "plain", lines.get("overlay"), {});
   const recent = differences(lines.get("misses")).slice(-10).reduce((sum, value) => sum + (value ?? 0), 0);
   tile("misses", "Budget misses, last 10 s", String(recent), "", `${show(stream.budget_misses, 0)} since the start`, recent === 0 ? "good" : recent < 5 ? "warn" : "bad",
     differences(lines.get("misses")), { ceiling: 5 });

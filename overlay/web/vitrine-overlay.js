@@ -608,7 +608,9 @@ export function labelLines(parts, measure, { maxWidth, gap, wrap }) {
   const lines = [[]];
   let x = 0;
   for (const [kind, text] of parts) {
-    const word = shorten(kind, text, wrap || kind !== "title" ? maxWidth : Math.max(24, maxWidth - others));
+    const left = maxWidth - x; // a title shares its line with a short word before it
+    const shared = wrap && kind === "title" && left >= (2 * maxWidth) / 3 ? left : maxWidth;
+    const word = shorten(kind, text, wrap || kind !== "title" ? shared : Math.max(24, maxWidth - others));
     const width = measure(kind, word);
     if (wrap && x > 0 && x + width > maxWidth) {
       lines.push([]);

@@ -385,6 +385,7 @@ describe("geometry", () => {
     assert.ok(narrow.width <= 150);
     assert.deepEqual(texts(labelLines(words, measure, { maxWidth: 150, gap: 5, wrap: true })), [["Stoneware mug"], ["18 EUR"]]);
     assert.deepEqual(texts(labelLines([["title", "Stoneware mug, white"]], measure, { maxWidth: 100, gap: 5, wrap: true })), [["Stoneware…"]]);
+    assert.deepEqual(texts(labelLines([["ad", "Ad"], ["title", "Stoneware mug"]], measure, { maxWidth: 100, gap: 5, wrap: true })), [["Ad", "Stonew…"]]);
     assert.deepEqual(labelLines([], measure, { maxWidth: 100, gap: 5, wrap: true }), { width: 0, lines: [[]] });
   });
 

@@ -34,6 +34,20 @@ def test_a_host_goes_live_sees_the_viewers_picture_and_pins(viewer: Viewer) -> N
     expect(page.locator("#badge-words")).to_have_text("Off air")
 
 
+def test_a_show_that_comes_from_elsewhere_is_watched_and_vetoed_here(viewer: Viewer) -> None:
+    page = viewer.open(f"/host/demo#key={HOST_KEY}")
+    expect(page.locator("#badge-words")).to_have_text("On air from elsewhere")
+    expect(page.locator("#studio-title")).to_have_text("What your viewers see")
+    expect(page.locator("#quality")).to_contain_text("Going live here takes the show over")
+    wait_live(page)
+    expect(page.locator(SPOT)).to_have_count(2)
+    page.get_by_role("button", name="Hide its hotspots: Stoneware mug, white").click()
+    expect(page.locator(SPOT)).to_have_count(1)
+    viewer.act("end")
+    expect(page.locator("#badge-words")).to_have_text("Off air")
+    expect(page.locator("#veil-words")).to_be_visible()
+
+
 def test_going_live_is_tried_again_while_the_server_is_busy(viewer: Viewer) -> None:
     page = viewer.open(f"/host/demo#key={HOST_KEY}")
     busy = {"status": 503, "json": {"code": "ports-exhausted", "message": "no UDP port left"}}

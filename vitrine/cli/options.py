@@ -23,6 +23,14 @@ JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON ob
 ProviderOption: TypeAlias = Annotated[
     str | None, typer.Option("--provider", help="auto, cpu, cuda or tensorrt.", metavar="NAME")
 ]
+FamilyOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--family",
+        help="Detector family, where the file does not show it; see 'models list'.",
+        metavar="NAME",
+    ),
+]
 DetectorOption: TypeAlias = Annotated[
     Path | None, typer.Option("--detector", help="ONNX detector instead of the embedded one.", metavar="FILE")
 ]

@@ -53,6 +53,7 @@ def pair_costs(
     codes: Codes,
     *,
     buffer: float,
+    tall: bool = False,
 ) -> NDArray[np.float32]:
     """1 - buffered IoU of every pair, (tracks, detections), dearer where labels differ.
 
@@ -63,15 +64,28 @@ def pair_costs(
         codes: (m,).
         buffer: share of its size by which a box grows on every side, so that fast small objects still touch
             (C-BIoU, arXiv 2211.14317).
+        tall: the overlap counts by how well the heights agree too (Hybrid-SORT, arXiv 2308.00783).
     """
     if buffer:
         tracks, detections = grow(tracks, buffer), grow(detections, buffer)
-    costs = 1.0 - iou_matrix(tracks, detections)
+    same = iou_matrix(tracks, detections)
+    if tall:
+        same = same * _height_iou(tracks, detections)
+    costs = 1.0 - same
     other = track_codes[:, None] != codes[None, :]
     if other.any():
         lonely = np.minimum(track_codes[:, None], codes[None, :]) < 0
         costs += np.where(other, np.where(lonely, FORBIDDEN, OTHER_LABEL), 0.0).astype(np.float32)
     return costs
+
+
+def _height_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Overlap of every pair's vertical extents, (len(a), len(b))."""
+    top, bottom = a[:, None, 1], a[:, None, 3]
+    shared = np.minimum(bottom, b[:, 3]) - np.maximum(top, b[:, 1])
+    both = np.maximum(bottom, b[:, 3]) - np.minimum(top, b[:, 1])
+    overlap: NDArray[np.float32] = np.maximum(shared, 0) / np.maximum(both, 1e-12)
+    return overlap
 
 
 def assign(costs: NDArray[np.float32], limit: float) -> list[tuple[int, int]]:

@@ -26,36 +26,47 @@ class TrackerSettings:
         high_score: detections of the first stage.
         low_score: detections that may only prolong a track.
         new_score: detections that may start one.
-        confirm_ms: a track measured twice at least this far apart is confirmed...
-        confirm_score: ...once its scores add up to this: sure detections count sooner than unsure ones.
+        confirm_score: a track is confirmed once its scores, as far as they exceed `doubt_score`, add up to
+            this: one very sure detection is enough, unsure ones need company.
+        doubt_score: detections below say nothing for a track.
         miss_ms: shown while detections have missed it for no longer than this...
+        hold_share: ...nor than this share of the time it has been known...
         hide_ms: ...and the last detection of anything is no older than this.
         lost_ms: kept this long for re-activation.
         near_ms: kept this long for re-activation by position.
         buffer: growth of boxes in the first stage.
         wide_buffer: growth of boxes for what is left.
-        max_cost: dearest pair of the first stage.
+        max_cost: dearest pair of the first stage...
+        low_cost: ...of the second, of detections below `high_score`...
+        wide_cost: ...and of the third, of what is left.
+        low_ms: how long before the last detections a track may have been missed and still take a low one.
         same_look: cosine at which a new track is a lost one.
         look_margin: by which it must be ahead of the next lost one.
+        inside: boxes are cut at the picture's edge.
         alone: labels never joined with another label.
         motion: the filter's noise.
     """
 
-    high_score: float = 0.45
+    high_score: float = 0.55
     low_score: float = 0.1
-    new_score: float = 0.5
-    confirm_ms: float = 30.0
-    confirm_score: float = 2.0
+    new_score: float = 0.6
+    confirm_score: float = 0.5
+    doubt_score: float = 0.5
     miss_ms: float = 200.0
+    hold_share: float = 0.3
     hide_ms: float = 500.0
     lost_ms: float = 10_000.0
     near_ms: float = 1_500.0
     buffer: float = 0.1
     wide_buffer: float = 0.5
-    max_cost: float = 0.85
+    max_cost: float = 0.75
+    low_cost: float = 0.6
+    wide_cost: float = 0.75
+    low_ms: float = 50.0
     same_look: float = 0.75
     look_margin: float = 0.05
     alone: frozenset[str] = frozenset({"person"})
+    inside: bool = True
     motion: MotionSettings = field(default_factory=MotionSettings)
 
     @staticmethod
@@ -65,7 +76,8 @@ class TrackerSettings:
             high_score=0.9 * score,
             low_score=min(0.1, 0.5 * score),
             new_score=score,
-            confirm_score=4 * score,
+            confirm_score=0.8 * score,
+            doubt_score=0.8 * score,
         )
 
 
@@ -89,13 +101,12 @@ class Life:
         """One more detection at `pts_ns`; the label is the one with the most score behind it."""
         self.measured_ns, self.score = pts_ns, score
         self.hits += 1
-        self.belief += score
+        self.belief += max(0.0, score - settings.doubt_score)
         votes = self.votes[name] = self.votes.get(name, 0.0) + score
         if name != self.label and votes > self.votes[self.label]:
             self.label = name
         if not self.confirmed:
-            seen_ms = (pts_ns - self.first_ns) / 1e6
-            self.confirmed = seen_ms >= settings.confirm_ms and self.belief >= settings.confirm_score
+            self.confirmed = self.belief >= settings.confirm_score
 
     def at(self, pts_ns: int, hold_ms: float) -> NDArray[np.float32] | None:
         """Its box at a past time: between two near measurements, or up to `hold_ms` after one."""

@@ -18,7 +18,7 @@ from inference.geometry import clip_box, iou_matrix
 from inference.kalman import KalmanBank, to_centre, to_corners
 from inference.life import MAX_GAP_S, Life, TrackerSettings, lost_twin
 from inference.motion import MotionPath
-from inference.types import Detections, Track
+from inference.types import Box, Detections, Track
 
 __all__ = ["Tracker", "TrackerSettings"]
 
@@ -43,6 +43,7 @@ class Tracker:
         self._absent_ms: NDArray[np.float64] = np.zeros(0)
         self._seen: NDArray[np.float32] = np.zeros((0, 4), np.float32)
         self._codes: Codes = np.zeros(0, np.intp)
+        self._step_ms = 0.0
         self._next_id = 1
         self._started = False
 
@@ -73,6 +74,7 @@ class Tracker:
                 self._bank.believe_speed(shift / dt_s)
             self._bank.predict(seen_s, shift)
             self._absent_ms += seen_s * 1e3
+        self._step_ms = seen_s * 1e3
         matched = self._associate(detections)
         self._measure(matched, detections, pts_ns)
         missed = self._absent_ms > 0
@@ -105,7 +107,8 @@ class Tracker:
         state = self._bank.state.copy()
         state[:, :2] += self._path.shift(self._bank, pts_ns)
         boxes = to_corners(state)
-        shown = self._absent_ms <= self._settings.miss_ms
+        known_ms = np.array([(life.measured_ns - life.first_ns) / 1e6 for life in self._lives])
+        shown = self._absent_ms <= np.minimum(self._settings.miss_ms, self._settings.hold_share * known_ms)
         shown &= _visible(boxes)
         rows = np.flatnonzero(shown)
         return self._tracks(rows, boxes[rows]) if len(rows) else ()
@@ -154,12 +157,13 @@ class Tracker:
         low = [i for i, yes in enumerate(weak) if yes]
         absent = self._absent_ms.tolist()
         here = [row for row, ms in enumerate(absent) if ms <= s.hide_ms]
+        just = [row for row, ms in enumerate(absent) if ms <= s.low_ms + self._step_ms]
         near = [row for row, ms in enumerate(absent) if ms <= s.near_ms]
         now = self._bank.boxes()
         for rows, columns, buffer, limit, last_seen in (
             (here, high, s.buffer, s.max_cost, False),
-            (here, low, 0.0, 0.6, False),
-            (near, high, s.wide_buffer, s.max_cost, True),
+            (just, low, 0.0, s.low_cost, False),
+            (near, high, s.wide_buffer, s.wide_cost, True),
         ):
             if pairs:
                 taken, used = {row for row, _ in pairs}, {column for _, column in pairs}
@@ -168,7 +172,7 @@ class Tracker:
             if not rows or not columns:
                 continue
             found, mine, theirs = detections.boxes[columns], self._codes[rows], codes[columns]
-            costs = pair_costs(now[rows], mine, found, theirs, buffer=buffer)
+            costs = pair_costs(now[rows], mine, found, theirs, buffer=buffer, tall=not last_seen)
             if last_seen:  # where it was last seen counts as much as where it should be by now
                 seen = pair_costs(self._seen[rows], mine, found, theirs, buffer=buffer)
                 costs = np.minimum(costs, seen)
@@ -223,7 +227,8 @@ class Tracker:
         self._bank.add(boxes)
         for i in fresh:
             name, score = detections.names[detections.labels[i]], float(detections.scores[i])
-            life = Life(self._next_id, name, score, pts_ns, pts_ns, belief=score)
+            life = Life(self._next_id, name, score, pts_ns, pts_ns, belief=score - s.doubt_score)
+            life.confirmed = life.belief >= s.confirm_score
             life.votes[name] = score
             self._lives.append(life)
             self._next_id += 1
@@ -273,7 +278,7 @@ class Tracker:
             made.append(
                 Track(
                     life.id,
-                    clip_box(box),
+                    clip_box(box) if self._settings.inside else Box(*box),
                     tuple(moving),
                     life.label,
                     life.score,

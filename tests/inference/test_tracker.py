@@ -67,7 +67,7 @@ def test_a_single_false_detection_is_never_confirmed_and_forgotten() -> None:
 
 
 def test_weak_detections_need_more_evidence() -> None:
-    tracker = Tracker(TrackerSettings(new_score=0.3, high_score=0.3))
+    tracker = Tracker(TrackerSettings(new_score=0.3, high_score=0.3, doubt_score=0.3))
     confirmed_after = next(
         i
         for i in range(20)
@@ -164,12 +164,19 @@ def test_detections_older_than_the_last_are_ignored() -> None:
 
 def test_a_missed_object_is_held_then_hidden_then_found_again() -> None:
     tracker = Tracker()
-    still(tracker, 10, square(0.4))
-    held = [bool(tracker.step(seen(), None, i * FRAME_NS)) for i in range(10, 30)]
+    still(tracker, 30, square(0.4))
+    held = [bool(tracker.step(seen(), None, i * FRAME_NS)) for i in range(30, 50)]
     assert held[:4] == [True] * 4 and not held[-1]
     assert tracker.lost() == (1,)
-    tracks = still(tracker, 1, square(0.42), start=30)
+    tracks = still(tracker, 1, square(0.42), start=50)
     assert [t.id for t in tracks] == [1]
+
+
+def test_what_was_seen_only_briefly_is_held_only_briefly() -> None:
+    tracker = Tracker()
+    still(tracker, 4, square(0.4))
+    held = [bool(tracker.step(seen(), None, i * FRAME_NS)) for i in range(4, 10)]
+    assert not held[0]
 
 
 def test_boxes_vanish_when_no_detection_comes_at_all() -> None:

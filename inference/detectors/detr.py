@@ -140,7 +140,11 @@ class RfDetr(_Queries):
     def _names(cls, info: ModelInfo, width: int | None) -> tuple[str, ...]:
         names = given_names(info)
         if names is not None and width == len(names) + 1:
-            return (*names, "nothing")  # the place the authors keep free behind the classes
+            raise ModelError(
+                f"{info.path}: got {width} classes in the output and {len(names)} names; RF-DETR keeps a "
+                "free place, in front or behind depending on its version. Name it too, in its place, in "
+                'inference.names or metadata vitrine.names ("nothing"), and add it to inference.ignore.'
+            )
         return super()._names(info, width)
 
 

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.detectors.base import Outputs, make_detector
+from inference.errors import ModelError
 from inference.geometry import fit
 from inference.model import ModelInfo, TensorInfo
 from inference.types import Detections, Letterbox, Rung
@@ -146,10 +147,13 @@ def test_logits_far_from_zero_do_not_overflow() -> None:
     assert found.scores.tolist() == [pytest.approx(1.0)] and found.labels.tolist() == [2]
 
 
-def test_the_free_place_behind_the_classes_of_rf_detr_has_a_name() -> None:
+def test_the_free_place_of_rf_detr_has_to_be_named() -> None:
+    """Older versions keep it in front of the classes, newer ones behind: the file does not say."""
     outputs: dict[str, Shape] = {"dets": (1, 300, 4), "labels": (1, 300, 3)}
-    detector = make_detector(info(outputs, metadata={"vitrine.names": '["shoe", "bag"]'}))
-    assert (detector.family, detector.names) == ("rf-detr", ("shoe", "bag", "nothing"))
+    with pytest.raises(ModelError, match="keeps a free place, in front or behind"):
+        make_detector(info(outputs, metadata={"vitrine.names": '["shoe", "bag"]'}))
+    detector = make_detector(info(outputs, metadata={"vitrine.names": '["nothing", "shoe", "bag"]'}))
+    assert (detector.family, detector.names) == ("rf-detr", ("nothing", "shoe", "bag"))
 
 
 @pytest.mark.parametrize("family", ["picodet", "pp-yoloe"])

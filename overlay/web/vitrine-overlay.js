@@ -622,6 +622,17 @@ export function labelLines(parts, measure, { maxWidth, gap, wrap }) {
   return { width: Math.max(0, ...lines.map((line) => (line.length ? line.at(-1).x + line.at(-1).width : 0))), lines };
 }
 
+const LABEL_GAP = 16; // between a pin's middle and its label
+
+/** Where a label lies on one side of the pin at (x, y), CSS pixels. Null for a side that is none: it is hidden. */
+export function labelBox(side, x, y, width, height) {
+  const corner = {
+    below: [x - width / 2, y + LABEL_GAP], above: [x - width / 2, y - LABEL_GAP - height],
+    right: [x + LABEL_GAP, y - height / 2], left: [x - LABEL_GAP - width, y - height / 2],
+  }[side];
+  return corner ? { x0: corner[0], y0: corner[1], x1: corner[0] + width, y1: corner[1] + height } : null;
+}
+
 /**
  * Chooses where labels go so that they do not cover each other or another pin: below, above, right or left of the pin,
  * else hidden. The side of last time is tried first, so labels do not hop.
@@ -631,19 +642,12 @@ export function labelLines(parts, measure, { maxWidth, gap, wrap }) {
  * @returns {Map<number, string>} side by id: "below" | "above" | "right" | "left" | "none"
  */
 export function placeLabels(items, stageWidth, stageHeight) {
-  const gap = 16;
   const taken = items.map((item) => ({ id: item.id, x0: item.x - 12, y0: item.y - 12, x1: item.x + 12, y1: item.y + 12 }));
   const sides = new Map();
   for (const item of items) {
-    const { x, y, width: w, height: h } = item;
-    const boxes = {
-      below: { x0: x - w / 2, y0: y + gap }, above: { x0: x - w / 2, y0: y - gap - h },
-      right: { x0: x + gap, y0: y - h / 2 }, left: { x0: x - gap - w, y0: y - h / 2 },
-    };
-    const order = [item.side, "below", "above", "right", "left"].filter((side) => side in boxes);
-    const side = order.find((name) => {
-      const box = { ...boxes[name], x1: boxes[name].x0 + w, y1: boxes[name].y0 + h };
-      if (box.x0 < 2 || box.y0 < 2 || box.x1 > stageWidth - 2 || box.y1 > stageHeight - 2) return false;
+    const side = [item.side, "below", "above", "right", "left"].find((name) => {
+      const box = labelBox(name, item.x, item.y, item.width, item.height);
+      if (!box || box.x0 < 2 || box.y0 < 2 || box.x1 > stageWidth - 2 || box.y1 > stageHeight - 2) return false;
       if (taken.some((o) => o.id !== item.id && o.x0 < box.x1 && o.x1 > box.x0 && o.y0 < box.y1 && o.y1 > box.y0)) return false;
       taken.push({ ...box, id: -1 });
       return true;
@@ -956,15 +960,16 @@ class Brush {
   }
 
   draw(/** @type {SpotView} */ view, x, y, labelled) {
-    const { spot, raised } = view;
+    const { spot } = view;
     this.#stamp(this.#pin(spot.pinned ? "pinned" : spot.state), x - PIN / 2, y - PIN / 2);
-    const side = raised && view.side === "none" ? "below" : view.side;
-    if (!labelled || side === "none") return;
-    const label = this.#label(view);
-    const { width, height } = label;
-    const across = side === "right" ? x + 16 : side === "left" ? x - 16 - width : x - width / 2;
-    const down = side === "below" ? y + 16 : side === "above" ? y - 16 - height : y - height / 2;
-    this.#stamp(label, across, down);
+    const box = labelled ? this.labelBox(view, x, y) : null;
+    if (box) this.#stamp(this.#label(view), box.x0, box.y0);
+  }
+
+  /** Where a hotspot's label is drawn while its pin is at (x, y), null when it is not. */
+  labelBox(/** @type {SpotView} */ view, x, y) {
+    const { width, height } = this.#label(view);
+    return labelBox(view.raised && view.side === "none" ? "below" : view.side, x, y, width, height);
   }
 
   /** Corner brackets around a spot's box. */
@@ -1487,6 +1492,10 @@ export class VitrineOverlay extends Base {
     return this.#usesCanvas && this.density !== "off" && this.#video?.readyState >= 2;
   }
 
+  get #labelled() {
+    return this.getAttribute("labels") !== "off";
+  }
+
   /** Pins, labels and brackets onto the picture just drawn, and the buttons after them. */
   #render(covered, nowMs) {
     if (covered !== this.#covered) {
@@ -1496,12 +1505,11 @@ export class VitrineOverlay extends Base {
     this.#moveSpots(nowMs);
     if (!covered) return;
     const { brush, rect } = this.#surface;
-    const labelled = this.getAttribute("labels") !== "off";
     const drawn = this.#shown.spots.map((spot) => this.#views.get(spot.id)).reverse(); // most important on top
     for (const view of drawn) if (view.raised || view.spot.pinned) brush.brackets(view.spot);
     for (const view of drawn) {
-      const { x0, y0, x1, y1 } = view.spot;
-      if (!view.frozen) brush.draw(view, ((x0 + x1) / 2) * rect.width, ((y0 + y1) / 2) * rect.height, labelled);
+      const { x, y } = hitArea(view.spot, rect.width, rect.height);
+      if (!view.frozen) brush.draw(view, x, y, this.#labelled);
     }
   }
 
@@ -1550,7 +1558,7 @@ export class VitrineOverlay extends Base {
     button.addEventListener("blur", () => raise(false));
     let aimed = view; // what is painted under the pointer, which another button may happen to cover
     button.addEventListener("pointerdown", (event) => {
-      aimed = this.#painted(event) ?? view;
+      aimed = view.frozen ? view : this.#painted(event) ?? view;
       this.#press(aimed, event, button);
     });
     button.addEventListener("pointerup", (event) => this.#release(aimed, event));
@@ -1606,11 +1614,19 @@ export class VitrineOverlay extends Base {
     return () => stop.abort();
   }
 
-  /** The view of the hotspot that is painted under a pointer. */
+  /** The view whose label or spot is painted under a pointer, null without one. Seen buttons speak for themselves. */
   #painted(event) {
-    const at = this.#within(event);
-    const { width, height } = this.#surface.rect;
-    const spot = at && hotspotAt(this.#shown.spots, at.left, at.top, width, height);
+    const at = this.#covered ? this.#within(event) : null;
+    if (!at) return null;
+    const { brush, rect: { width, height } } = this.#surface;
+    const labels = this.#labelled ? this.#shown.spots : []; // they lie over the boxes, the most important one on top
+    const named = labels.find((spot) => {
+      const view = this.#views.get(spot.id);
+      const { x, y } = hitArea(spot, width, height);
+      const box = view && !view.frozen ? brush.labelBox(view, x, y) : null;
+      return box && at.left >= box.x0 && at.left <= box.x1 && at.top >= box.y0 && at.top <= box.y1;
+    });
+    const spot = named ?? hotspotAt(this.#shown.spots, at.left, at.top, width, height);
     return spot ? this.#views.get(spot.id) ?? null : null;
   }
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import {
-  Announcer, backoffMs, canvasSize, closePlan, disclosureWord, frameKey, hotspotAt, Impressions, isSoftwareRenderer, labelLines, OverlayModel,
+  Announcer, backoffMs, canvasSize, closePlan, disclosureWord, frameKey, hotspotAt, Impressions, isSoftwareRenderer, labelBox, labelLines, OverlayModel,
   PaintStats, parseCard, parseSample, parseSpot, pictureRect, placeLabels, quantile, safeUrl, SampleHistory, ticksBetween,
 } from "../../overlay/web/vitrine-overlay.js";
 
@@ -397,5 +397,13 @@ describe("geometry", () => {
     assert.equal(two.get(1), "below");
     assert.notEqual(two.get(2), "below");
     assert.equal(placeLabels([{ ...item(1, 20, 20), width: 300 }], 100, 60).get(1), "none");
+  });
+
+  test("a label lies beside its pin, on the side it was given", () => {
+    assert.deepEqual(labelBox("below", 200, 100, 80, 20), { x0: 160, y0: 116, x1: 240, y1: 136 });
+    assert.deepEqual(labelBox("above", 200, 100, 80, 20), { x0: 160, y0: 64, x1: 240, y1: 84 });
+    assert.deepEqual(labelBox("right", 200, 100, 80, 20), { x0: 216, y0: 90, x1: 296, y1: 110 });
+    assert.deepEqual(labelBox("left", 200, 100, 80, 20), { x0: 104, y0: 90, x1: 184, y1: 110 });
+    assert.equal(labelBox("none", 200, 100, 80, 20), null);
   });
 });

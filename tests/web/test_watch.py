@@ -36,6 +36,26 @@ def test_a_click_on_a_moving_hotspot_opens_its_card(viewer: Viewer) -> None:
     expect(card).to_be_hidden()
 
 
+@pytest.mark.parametrize("surface", ["canvas", "video"])
+def test_a_click_on_a_label_opens_the_product_that_it_names(viewer: Viewer, surface: str) -> None:
+    page = viewer.open("/watch/demo")
+    page.evaluate(f"{OVERLAY}.setAttribute('surface', '{surface}')")
+    wait_live(page)
+    far_end = f"""(() => {{
+      const button = {OVERLAY}.shadowRoot.querySelector('button.spot[aria-label^="Stoneware"]');
+      const box = button.querySelector('.chip').getBoundingClientRect();
+      const placed = (button.dataset.side ?? 'none') !== 'none';
+      return placed ? [box.left + 0.92 * box.width, box.top + box.height / 2] : null;
+    }})()"""
+    until(page, f"{far_end} !== null")
+    page.mouse.click(*page.evaluate(far_end))
+    expect(page.locator("dialog.sheet h2")).to_have_text(str(PRODUCTS[0]["title"]))
+    (tap,) = viewer.sent("tap")
+    assert (tap["h"], tap["pid"]) == (7, 1)
+    spot = page.evaluate(f"{OVERLAY}.shown.spots.find((one) => one.pid === 1)")
+    assert not spot["x0"] < tap["x"] < spot["x1"]  # nothing but the label is there
+
+
 def test_hotspots_follow_when_the_picture_moves_while_no_frame_comes(viewer: Viewer) -> None:
     page = viewer.open("/watch/demo")
     wait_live(page)
@@ -95,8 +115,12 @@ def test_a_hotspot_is_painted_on_the_frame_it_belongs_to(browser: Browser, fast_
     assert len(apart) <= 2, errors  # the object turns round now and then, which no extrapolation foresees
 
 
-def test_a_finger_on_the_painted_pin_hits_it_wherever_its_button_is(browser: Browser, fast_server: str) -> None:
-    viewer = Viewer(browser, fast_server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+def test_a_finger_on_the_painted_pin_hits_it_wherever_its_button_is(
+    browser: Browser, fast_server: str
+) -> None:
+    viewer = Viewer(
+        browser, fast_server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
     page = viewer.open("/watch/demo")
     wait_live(page)
     page.evaluate(  # buttons that never follow

@@ -138,7 +138,8 @@ function grid(context, { left, width, bottom, top, y, slots, unit }) {
     context.fillText(`${Number(value.toFixed(1))}${step === 4 ? ` ${unit}` : ""}`, left - 6, y(value));
   }
   context.textBaseline = "alphabetic";
-  for (let step = 0; step <= 4; step++) {
+  const stride = width - left < 300 ? 2 : 1; // on a phone four labels would run into each other
+  for (let step = 0; step <= 4; step += stride) {
     const ago = Math.round((slots * (4 - step)) / 4);
     context.textAlign = step === 0 ? "left" : step === 4 ? "right" : "center";
     context.fillText(ago === 0 ? "now" : `${ago} s ago`, left + ((width - left) * step) / 4, bottom + 15);

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -26,6 +24,7 @@ from stream.sources.reader import describe
 from tests.shared import shared_path
 from tests.stream.media import read_barcode, write_clip
 from tests.stream.rig import STREAM, RecordingSink, until
+from tests.stream.rtsp import camera, ffmpeg_running
 
 
 async def play(url: Path | str, *, loop: bool = False) -> RecordingSink:
@@ -38,18 +37,6 @@ async def play(url: Path | str, *, loop: bool = False) -> RecordingSink:
 def ffmpeg(*arguments: str) -> None:
     """Run ffmpeg to its end."""
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments], check=True)
-
-
-@contextmanager
-def ffmpeg_running(*arguments: str) -> Iterator[None]:
-    """Run ffmpeg in the background."""
-    with subprocess.Popen(
-        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", *arguments]
-    ) as process:
-        try:
-            yield
-        finally:
-            process.kill()
 
 
 def barcodes_of(sink: RecordingSink) -> list[int]:
@@ -202,6 +189,22 @@ async def test_live_addresses(
     assert (codes[-1] or 0) - (codes[0] or 0) + 1 == len(codes) + sink.dropped.get("late", 0)
     assert sink.started[0][1].description == f"{scheme} 127.0.0.1"
     assert not sink.started[0][1].transcoded
+
+
+async def test_an_rtsp_camera(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.ts", frames=120, gop=10)
+    async with camera(clip) as (address, serving):
+        sink = RecordingSink()
+        running = asyncio.create_task(open_source(address, STREAM, MonotonicClock()).run(sink))
+        await until(lambda: running.done() or len(sink.frames) > 20, 20)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    codes = [f.barcode for f in sink.frames]
+    assert len(codes) > 20
+    assert codes == sorted(set(codes), key=lambda code: code or 0)
+    assert sink.started[0][1].description == "rtsp 127.0.0.1"
+    assert not sink.started[0][1].transcoded
+    assert serving.methods[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a video at all", b"\x00" * 5000])

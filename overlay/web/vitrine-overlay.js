@@ -1267,6 +1267,7 @@ export class VitrineOverlay extends Base {
   #neededMs = -Infinity; // when there last was a hotspot to draw
   #hoveredMs = -Infinity; // when a mouse last moved over the picture
   #swallowClick = false;
+  #hand = false; // the mouse is over something drawn that can be clicked
   #taps = new Map();
   #lastTap = { atMs: -Infinity, target: "" };
   #visible = "";
@@ -1580,7 +1581,11 @@ export class VitrineOverlay extends Base {
 
   /** A mouse over the picture is about to click something: buttons keep up with it. */
   #hover(event) {
-    if (event.pointerType === "mouse" && this.#covered && this.#within(event)) this.#hoveredMs = performance.now();
+    if (event.pointerType !== "mouse" || !this.#video) return;
+    const inside = this.#covered && this.#within(event) !== null;
+    if (inside) this.#hoveredMs = performance.now();
+    const hand = inside && event.composedPath()[0] === this.#video && this.#painted(event) !== null; // a drawn label
+    if (hand !== this.#hand) this.#video.style.cursor = (this.#hand = hand) ? "pointer" : "";
   }
 
   /**

@@ -48,6 +48,11 @@ def test_a_click_on_a_label_opens_the_product_that_it_names(viewer: Viewer, surf
       return placed ? [box.left + 0.92 * box.width, box.top + box.height / 2] : null;
     }})()"""
     until(page, f"{far_end} !== null")
+    page.mouse.move(*page.evaluate(far_end))
+    under = "document.elementFromPoint(...at)"
+    inside = f"{OVERLAY}.shadowRoot.{under[9:]} ?? {under}"
+    cursor = f"(at => getComputedStyle({under} === {OVERLAY} ? {inside} : {under}).cursor)({far_end})"
+    assert page.evaluate(cursor) == "pointer"
     page.mouse.click(*page.evaluate(far_end))
     expect(page.locator("dialog.sheet h2")).to_have_text(str(PRODUCTS[0]["title"]))
     (tap,) = viewer.sent("tap")

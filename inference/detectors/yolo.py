@@ -15,6 +15,8 @@ PICTURE = Picture("rgb", "centred", fill=114.0, std=UNIT)
 PYRAMIDS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 """Strides of the usual heads, of those for 1280 pixels (P6), and of those for small objects (P2)."""
 MAX_IOU = 0.5
+CANDIDATES = 1000
+"""Boxes looked at for suppression: a big input has dozens for each object, and faint ones count too."""
 
 
 def rows_tensor(info: ModelInfo) -> TensorInfo | None:

@@ -14,6 +14,7 @@ from inference.detectors.base import Family, Outputs, corners, finish, output
 from inference.detectors.metadata import names_for
 from inference.detectors.picture import image_mismatch
 from inference.detectors.yolo import (
+    CANDIDATES,
     MAX_IOU,
     PICTURE,
     cell_counts,
@@ -85,5 +86,5 @@ class YoloV5(Family):
         scores = rows[:, 4] * classes[np.arange(len(rows)), labels]
         keep = scores >= min_score
         boxes, scores, labels = corners(rows[keep]), scores[keep], labels[keep]
-        best = nms(boxes, scores, MAX_IOU, labels=labels)
+        best = nms(boxes, scores, MAX_IOU, labels=labels, limit=CANDIDATES)
         return finish(boxes[best], scores[best], labels[best], self.names, letterbox, frame)

@@ -14,6 +14,7 @@ from inference.detectors.base import Family, Outputs, corners, finish, output
 from inference.detectors.metadata import given_names, likely_classes, names_for
 from inference.detectors.picture import image_mismatch
 from inference.detectors.yolo import (
+    CANDIDATES,
     MAX_IOU,
     PICTURE,
     cell_counts,
@@ -95,7 +96,7 @@ class YoloV8(Family):
         scores = best_score[likely]
         labels = classes[:, likely].argmax(axis=0).astype(np.int32)
         boxes = corners(columns[:4, likely].T)
-        best = nms(boxes, scores, MAX_IOU, labels=labels)
+        best = nms(boxes, scores, MAX_IOU, labels=labels, limit=CANDIDATES)
         return finish(boxes[best], scores[best], labels[best], self.names, letterbox, frame)
 
     def _columns(self, outputs: Outputs) -> NDArray[np.float32]:

@@ -66,6 +66,21 @@ def test_nms_keeps_the_best_of_each_pile() -> None:
     assert nms(boxes[:0], scores[:0], 0.5).tolist() == []
 
 
+@pytest.mark.parametrize(("count", "limit"), [(50, 1000), (300, 1000), (900, 1000), (900, 500), (900, 300)])
+@pytest.mark.parametrize("apart", [False, True])
+def test_nms_of_many_is_the_greedy_one(count: int, limit: int, apart: bool) -> None:
+    rng = np.random.default_rng(count + limit)
+    middle, size = rng.uniform(0, 400, (count, 2)), rng.uniform(20, 120, (count, 2))
+    boxes = np.concatenate([middle - size / 2, middle + size / 2], axis=1).astype(np.float32)
+    scores, labels = rng.random(count).astype(np.float32), rng.integers(0, 3, count).astype(np.int32)
+    overlap = iou_matrix(boxes, boxes)
+    kept: list[int] = []
+    for i in np.argsort(-scores, kind="stable")[:limit]:
+        if all(overlap[i, j] <= 0.5 or (apart and labels[i] != labels[j]) for j in kept):
+            kept.append(int(i))
+    assert nms(boxes, scores, 0.5, labels=labels if apart else None, limit=limit).tolist() == kept
+
+
 def test_nms_is_greedy_not_transitive() -> None:
     boxes = np.array([[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]], np.float32)
     assert nms(boxes, np.array([0.9, 0.8, 0.7], np.float32), 0.4).tolist() == [0, 2]

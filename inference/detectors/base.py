@@ -179,20 +179,20 @@ def picture_into(
     return planes_of(scaled, letterbox, Picture("bgr", "centred" if centred else "top-left", fill)), letterbox
 
 
-def output(outputs: Outputs, name: str, width: int | None, family: str) -> NDArray[np.float32]:
+def output(
+    outputs: Outputs, name: str, width: int | None, family: str, *, at_least: int = 1
+) -> NDArray[np.float32]:
     """Output `name` of the first picture of the batch, checked to be floating point (rows, `width`).
+
+    Without `width`, rows of `at_least` so many values.
 
     Raises:
         ModelError: absent, or another shape or type (got, expected).
     """
     array = present(outputs, name, family)
-    if (
-        array.ndim != 3
-        or array.shape[0] < 1
-        or width not in (array.shape[2], None)
-        or array.dtype.kind != "f"
-    ):
-        wanted = "values" if width is None else width
+    fits = array.ndim == 3 and array.shape[0] >= 1 and array.dtype.kind == "f"
+    if not fits or width not in (array.shape[2], None) or array.shape[2] < at_least:
+        wanted = f">= {at_least}" if width is None else str(width)
         raise ModelError(
             f"{family}: output {name!r}: got {array.dtype} {array.shape}, expected float (1, n, {wanted})"
         )
@@ -305,4 +305,5 @@ def finish(
     solid = (boxes[:, 2] - boxes[:, 0] > 1e-4) & (boxes[:, 3] - boxes[:, 1] > 1e-4)
     if not solid.all():
         boxes, scores, labels = boxes[solid], scores[solid], labels[solid]
-    return Detections(boxes, scores.astype(np.float32), labels.astype(np.int32), names)
+    most = np.minimum(scores, np.float32(1.0)).astype(np.float32, copy=False)  # rounding, or a broken model
+    return Detections(boxes, most, labels.astype(np.int32), names)

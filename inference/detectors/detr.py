@@ -49,7 +49,7 @@ class _Queries(Family):
     """What all of them share."""
 
     one_size = "a transformer's position codes were learned, or baked in, for one input size"
-    spare: int  # logits besides the classes
+    spare: int = 0  # logits besides the classes
 
     def __init__(self, info: ModelInfo) -> None:
         super().__init__(info)
@@ -74,6 +74,9 @@ class _Queries(Family):
                 return f"expected an output {name!r} of 3 dimensions, got {len(shapes[name])}"
         if shapes[found[1]][2] not in (4, None):
             return f"expected 4 values in each of {found[1]!r}, got {shapes[found[1]][2]}"
+        width = shapes[found[0]][2]
+        if width is not None and width <= cls.spare:
+            return f"expected more than {cls.spare} values in each of {found[0]!r}, got {width}"
         others = [tensor for tensor in info.inputs if len(tensor.shape) != 4]
         if any(tensor.name != MASK or tensor.dtype not in _MASK_TYPES for tensor in others):
             return f"expected no input besides the picture and {MASK!r}, got {'; '.join(map(str, others))}"

@@ -77,7 +77,7 @@ class EndToEnd(Family):
         Raises:
             ModelError: the output's shape does not fit, or a class has no name.
         """
-        rows = output(outputs, self._output, self._width, self.family)
+        rows = output(outputs, self._output, self._width, self.family, at_least=VALUES)
         rows = rows[rows[:, 4] >= min_score]
         rows = rows[np.argsort(-rows[:, 4], kind="stable")]
         labels = rows[:, 5].astype(np.int32)

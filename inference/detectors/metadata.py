@@ -24,7 +24,7 @@ def given_names(info: ModelInfo) -> tuple[str, ...] | None:
     if "vitrine.names" in info.metadata:
         return info.names(())
     value = _literal(info.metadata.get("names", ""))
-    if isinstance(value, dict) and sorted(value) == list(range(len(value))):
+    if isinstance(value, dict) and set(value) == set(range(len(value))):
         value = [value[index] for index in range(len(value))]
     if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
         return tuple(value)

@@ -46,10 +46,11 @@ def class_count(info: ModelInfo, width: int | None, before: int) -> int | None:
         return None
     if has_extras(info):
         names = given_names(info)
-        if names is not None:
+        if names is not None and before + len(names) <= width:
             return len(names)
         maps = [tensor.shape[1] for tensor in info.outputs if len(tensor.shape) == 4]
-        return width - before - maps[0] if maps and maps[0] else None
+        extra = maps[0] if maps and maps[0] else 0
+        return width - before - extra if width - before > extra else width - before
     return width - before
 
 

@@ -79,7 +79,8 @@ class YoloV5(Family):
         Raises:
             ModelError: the output's shape does not fit.
         """
-        rows = output(outputs, self._output, self._width, self.family)
+        least = 5 + len(self.names)
+        rows = output(outputs, self._output, self._width, self.family, at_least=least)
         rows = rows[rows[:, 4] >= min_score]  # score <= objectness: most rows end here
         classes = rows[:, 5 : 5 + len(self.names)]
         labels = classes.argmax(axis=1).astype(np.int32)

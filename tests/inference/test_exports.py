@@ -78,6 +78,29 @@ def test_a_yolov5_with_open_sizes_is_told_from_yolox_by_a_trial_run(tmp_path: Pa
     sees_the_bottle(load(tmp_path, data, [Rung(640, 640)]), "yolov5")
 
 
+def test_a_yolov8_whose_shapes_are_all_open_is_told_by_a_trial_run(tmp_path: Path) -> None:
+    """As the exporter writes it with ``dynamic=True``: not even the values of a box are declared."""
+    notes = {
+        "names": str({index: name for index, name in enumerate(("shoe", "bag", "model"))}),
+        "imgsz": "[96, 96]",
+        "stride": "32",
+        "task": "detect",
+        "end2end": "False",
+        "args": "{'batch': 1, 'nms': False, 'dynamic': True}",
+    }
+    data = answering(
+        {"output0": yolov8_rows(96, classes=3)},
+        ("batch", 3, "height", "width"),
+        dims={"output0": ("batch", "values", "anchors")},
+        metadata=notes,
+    )
+    loaded = load(
+        tmp_path, data, settings=DetectorSettings(runtime=CPU, classes=ClassRules(persons=("model",)))
+    )
+    assert loaded.rungs[0] == Rung(96, 96)
+    sees_the_bottle(loaded, "yolov8", "person")
+
+
 def scaled_rows(metadata: dict[str, str] | None = None) -> bytes:
     """One box in the middle of an input of any size, as an export with suppression inside has it."""
     graph = Graph(("batch", 3, "height", "width"))

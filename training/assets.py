@@ -13,13 +13,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.teachers import PRODUCTS, NanoDetPlus
+from training.teachers import PRODUCTS, Jury, NanoDetPlus
 
 CLIPS = (
     "sam2_blocks",
     "mediapipe_hand",
     "mediapipe_gesture_face",
 )  # intel_bottle, sam2_coffee: evaluation only
+
+REJECTED = Path(__file__).with_name("held_rejected.txt")
+"""In-store photos whose agreed box was seen to be wrong (half a carton, the shelf)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Cutout:
 
 @dataclass(slots=True)
 class Photo:
-    """A real picture with pseudo-labels: rows x0 y0 x1 y1 (pixels), class, 1 to learn or 0 to ignore."""
+    """A real picture with pseudo-labels: rows x0 y0 x1 y1 (pixels), class, flag (see `training.batches`)."""
 
     image: np.ndarray
     labels: np.ndarray
@@ -195,26 +198,34 @@ def photos(data: Path) -> list[Photo]:
 
 
 def held(data: Path, limit: int, seed: int) -> list[Photo]:
-    """In-store photos *without* a hand-drawn box (those with one are for evaluation only).
+    """In-store photos of packages *without* a hand-drawn box (those with one are for evaluation only).
 
-    The most prominent certain box is learnt; the rest is ignored: shelves are full of products.
+    The box that the teachers agree on is learnt; around it stand other products, which are to score less.
     """
-    teacher = NanoDetPlus(data / "models/detect")
+    jury = Jury(data / "models/detect")
+    with (data / "grocery/dev/catalogue.csv").open(newline="") as file:
+        packages = {row["sku_id"] for row in csv.DictReader(file) if row["kind"] == "package"}
     with (data / "grocery/dev/wild.csv").open(newline="") as file:
-        paths = [row["image"] for row in csv.DictReader(file) if not row["x0"]]
+        listed = list(csv.DictReader(file))
+    # A photo is listed once per upstream split and carries its box in one of the rows only.
+    boxed = {row["image"] for row in listed if row["x0"]}
+    paths = sorted({row["image"] for row in listed if row["sku_id"] in packages} - boxed)
+    wrong = set(REJECTED.read_text(encoding="utf-8").split())
     np.random.default_rng(seed).shuffle(paths)
     found: list[Photo] = []
     for path in paths:
         if len(found) >= limit:
             break
+        if path.removeprefix("dev/wild/") in wrong:
+            continue
         image = read(data / "grocery" / path, 384)
-        h, w = image.shape[:2]
-        boxes, scores, classes = teacher.detect(image, 0.25)
-        size = (boxes[:, 2:] - boxes[:, :2]) / (w, h)
-        offset = np.abs((boxes[:, 2:] + boxes[:, :2]) / 2 / (w, h) - 0.5).max(1)
-        fit = (classes != 0) & (size.prod(1) > 0.08) & (size.max(1) < 0.97) & (offset < 0.25)
-        if fit.any():
-            best = np.where(fit, scores * np.sqrt(size.prod(1)), -1).argmax()
-            rows = [(0, 0, w, h, 0, 0), (0, 0, w, h, 1, 0), (*boxes[best], 0, 1)]
-            found.append(Photo(image, np.float32(rows), "held"))
+        box = jury.verdict(image)
+        if box is not None:
+            found.append(shown(image, box))
     return found
+
+
+def shown(image: np.ndarray, box: np.ndarray) -> Photo:
+    """A photo about the product in `box` (pixels): learn it, expect little beside it."""
+    h, w = image.shape[:2]
+    return Photo(image, np.float32([(0, 0, w, h, 0, 0.5), (*box, 0, 1)]), "held")

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from training import assets, packs, scenes
+from training.batches import Ahead, Batches
 from training.detloss import loss
 from training.detnet import NAMES, STRIDES, Detector, Exported
 from training.export import save, to_onnx
@@ -44,56 +45,36 @@ class Ema:
                     self.state[key].copy_(value)
 
 
-class Batches:
-    """Random batches from the shards with flips, channel gains and shifts."""
+class Pace:
+    """How far training is, 0..1, when it ends at a set time on a machine whose speed changes.
 
-    def __init__(self, folder: Path, size: int, seed: int, small: float) -> None:
-        self.size, self.small, self.rng = size, small, np.random.default_rng(seed)
-        self.images = {k: np.load(folder / f"{k}.npy", mmap_mode="r") for k in scenes.SHAPES}
-        self.rows = {k: np.load(folder / f"{k}.rows.npy") for k in scenes.SHAPES}
-        self.share = np.array([len(self.images[k]) for k in scenes.SHAPES], float)
-        self.share /= self.share.sum()
+    It is the share of the pictures seen so far in all that will have been seen at the end, at the pace of the
+    last minutes: on a machine that becomes free the schedule waits for the pictures, not for the clock.
+    """
 
-    def next(self, done: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """float32 [B, 3, H, W] BGR 0..255 in channels_last and rows [B, M, 6].
+    def __init__(self, minutes: float, memory_s: float = 150.0) -> None:
+        self.begin = self.last = time.monotonic()
+        self.end, self.memory_s = self.begin + minutes * 60, memory_s
+        self.seen, self.rate, self.done = 0, 0.0, 0.0
 
-        Pictures start small and grow with `done` (0..1): cheap steps first, and a scale augmentation.
-        """
-        kind = list(scenes.SHAPES)[self.rng.choice(len(self.share), p=self.share)]
-        index = np.sort(self.rng.choice(len(self.images[kind]), self.size, replace=False))
-        images, rows = shrink(
-            self.images[kind][index],
-            self.rows[kind][index].copy(),
-            0.6 if done < self.small else 0.8 if done < self.small + 0.6 * (1 - self.small) else 1.0,
-        )
-        if self.rng.random() < 0.5:
-            images = images[:, :, ::-1]
-            rows[..., [0, 2]] = np.where(
-                rows[..., 5:] >= 0, images.shape[2] - rows[..., [2, 0]], rows[..., [0, 2]]
-            )
-        gain = np.exp(self.rng.normal(0, 0.1, (self.size, 1, 1, 3))).astype(np.float32)
-        images = np.clip(images * gain, 0, 255)
-        if self.rng.random() < 0.5:  # a flat picture shows nothing
-            images[0], rows[0, :, 5] = self.rng.uniform(0, 255) * self.rng.integers(0, 2), -1
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-        return pixels.contiguous(memory_format=torch.channels_last), torch.from_numpy(rows)
+    def step(self, pictures: int) -> float:
+        """Count pictures just seen; returns how far training is."""
+        now = time.monotonic()
+        took, self.last = max(now - self.last, 1e-3), now
+        weight = min(1.0, took / min(self.memory_s, now - self.begin))
+        self.rate += weight * (pictures / took - self.rate)
+        self.seen += pictures
+        self.done = min(1.0, self.seen / (self.seen + self.rate * max(self.end - now, 0.0)))
+        return self.done
 
-
-def shrink(images: np.ndarray, rows: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
-    """Scale pictures to the nearest multiples of 32; objects that become tiny are ignored."""
-    h, w = images.shape[1:3]
-    nh, nw = round(h * factor / 32) * 32, round(w * factor / 32) * 32
-    if (nh, nw) == (h, w):
-        return images, rows
-    small = np.stack([cv2.resize(image, (nw, nh), interpolation=cv2.INTER_AREA) for image in images])
-    rows[..., :4] *= np.float32((nw / w, nh / h, nw / w, nh / h))
-    tiny = (rows[..., 2:4] - rows[..., :2]).min(-1) < 4
-    rows[..., 5] = np.where(tiny & (rows[..., 5] == 1), 0, rows[..., 5])
-    return small, rows
+    @property
+    def over(self) -> bool:
+        """The set time has come."""
+        return time.monotonic() >= self.end
 
 
 def train(args: argparse.Namespace) -> None:
-    """AdamW, warm-up and cosine over `--minutes` of wall time; checkpoints and exports as it goes."""
+    """AdamW, warm-up and cosine over what `--minutes` allow; checkpoints as it goes."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     net = Detector().to(memory_format=torch.channels_last)
@@ -103,35 +84,33 @@ def train(args: argparse.Namespace) -> None:
     decay = [p for p in net.parameters() if p.ndim > 1]
     plain = [p for p in net.parameters() if p.ndim <= 1]
     groups = [{"params": decay, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=args.lr)
-    ema, batches = Ema(net), Batches(args.work / "shards", args.batch, args.seed, args.small)
-    start, seen, step, mean = time.monotonic(), 0, 0, {}
-    saved = start
-    while (now := time.monotonic()) - start < args.minutes * 60:
-        done = (now - start) / (args.minutes * 60)
-        rate = args.lr * min(1.0, (step + 1) / 200) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
+    optimiser = torch.optim.AdamW(groups, lr=args.lr, fused=True)
+    held = pickle.loads((args.work / "held.pkl").read_bytes())
+    ema, pace, step, mean = Ema(net), Pace(args.minutes), 0, {}
+    batches = Ahead(Batches(args.work / "shards", held, args.batch, args.seed, args.small), lambda: pace.done)
+    saved = pace.begin
+    while not pace.over:
+        wave = (1 + math.cos(math.pi * pace.done)) / 2
+        rate = args.lr * min(1.0, (step + 1) / 200) * (0.02 + 0.98 * wave)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        images, rows = batches.next(done)
+        images, rows = batches.next()
         total, parts = loss(net(images), rows)
         optimiser.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
         optimiser.step()
         ema.update(net)
-        step, seen = step + 1, seen + len(rows)
+        step, done = step + 1, pace.step(len(rows))
         mean = {k: 0.98 * mean.get(k, v) + 0.02 * v for k, v in parts.items()}
         if step % 50 == 0:
             text = " ".join(f"{k} {v:.3f}" for k, v in mean.items())
-            print(
-                f"{done:5.1%} step {step} seen {seen} {seen / (now - start):.1f}/s lr {rate:.1e} {text}",
-                flush=True,
-            )
-        if now - saved > 240:
-            saved = now
+            print(f"{done:5.1%} {pace.seen} seen {pace.rate:.1f}/s lr {rate:.1e} {text}", flush=True)
+        if pace.last - saved > 120:
+            saved = pace.last
             torch.save(ema.state, checkpoint)
     torch.save(ema.state, checkpoint)
-    print(f"seen {seen} pictures in {time.monotonic() - start:.0f} s", flush=True)
+    print(f"seen {pace.seen} pictures in {pace.last - pace.begin:.0f} s", flush=True)
 
 
 def export(args: argparse.Namespace) -> None:
@@ -159,6 +138,7 @@ def stock(args: argparse.Namespace) -> None:
     )  # fmt: skip
     args.work.mkdir(parents=True, exist_ok=True)
     (args.work / "stock.pkl").write_bytes(pickle.dumps(made))
+    (args.work / "held.pkl").write_bytes(pickle.dumps(made.held))
     print({k: len(getattr(made, k)) for k in ("products", "people", "photos", "held", "packs")}, flush=True)
 
 

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from training.detnet import NAMES, STRIDES
 
+WEAK_WEIGHT = 0.2
+"""Of background in rows flagged 0.5: a shelf of products that nobody shows should score less, not nothing."""
+
 
 def decode(maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Raw maps -> boxes [B, N, 4] (px), objectness [B, N] and classes [B, N, C] logits, centres, strides."""
@@ -47,7 +50,9 @@ def assign(
 
     Returns:
         matched: int64 [B, N], the row each anchor learns, -1 for background;
-        quality: float [B, N], IoU of anchor and row; ignored: bool [B, N], background inside an ignore row.
+        quality: float [B, N], IoU of anchor and row;
+        weight: float [B, N], of an anchor as background: less than 1 inside rows flagged 0 (ignore) and 0.5
+        (weak), unless the anchor also lies in a product to be learnt: parts of a product are no product.
     """
     learn = rows[..., 5] == 1
     gt = rows[..., :4]
@@ -57,7 +62,10 @@ def assign(
     inside = delta > 0
     middle = (gt[..., :2] + gt[..., 2:]) / 2
     near = (centres[None, None] - middle[:, :, None]).abs().amax(-1) < 1.5 * strides
-    ignored = (inside & (rows[..., 5:] == 0)).any(1)
+    part = (inside & (learn & (rows[..., 4] == 0))[..., None]).any(1)
+    ignored = (inside & (rows[..., 5:] == 0)).any(1) & ~part
+    weak = (inside & (rows[..., 5:] == 0.5)).any(1) & ~part
+    weight = torch.where(ignored, 0.0, torch.where(weak, WEAK_WEIGHT, 1.0))
     allowed = (inside | near) & learn[..., None]
     iou, _ = overlap(boxes[:, None], gt[:, :, None])
     score = (cls.sigmoid() * obj.sigmoid()[..., None]).sqrt().clamp(1e-6, 1 - 1e-6)
@@ -71,19 +79,19 @@ def assign(
     best = torch.where(match, cost, 1e9).min(1)
     matched = torch.where(match.any(1), best.indices, -1)
     quality = iou.gather(1, matched.clamp(min=0)[:, None])[:, 0]
-    return matched, quality, ignored & (matched < 0)
+    return matched, quality, weight
 
 
 def loss(maps: list[Tensor], rows: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Loss of a batch and its parts, per positive anchor; rows [B, M, 6] px, the sixth column 1, 0 or -1."""
+    """Loss of a batch and its parts, per positive anchor; rows [B, M, 6] px, flag 1, 0.5, 0 or -1."""
     boxes, obj, cls, centres, strides = decode(maps)
-    matched, quality, ignored = assign(boxes.detach(), obj.detach(), cls.detach(), centres, strides, rows)
+    matched, quality, weight = assign(boxes.detach(), obj.detach(), cls.detach(), centres, strides, rows)
     positive = matched >= 0
     count = positive.sum().clamp(min=1).float()
     # A soft objectness target makes the score rank boxes by how well they fit.
     target = torch.where(positive, quality.clamp(min=0.3), 0.0)
     p = obj.sigmoid()
-    focal = torch.where(positive, 1.0, 0.25 + 0.75 * p.detach().pow(1.5)) * (~ignored)
+    focal = torch.where(positive, 1.0, (0.25 + 0.75 * p.detach().pow(1.5)) * weight)
     l_obj = (F.binary_cross_entropy_with_logits(obj, target, reduction="none") * focal).sum() / count
     picked = rows.gather(1, matched.clamp(min=0)[..., None].expand(-1, -1, 6))[positive]
     _, giou = overlap(boxes[positive], picked[:, :4])

@@ -14,7 +14,12 @@ from training.degrade import Rng, live, motion_blur
 
 MAX_ROWS = 24
 #: shard name -> (height, width, share of all pictures)
-SHAPES = {"wide": (192, 320, 0.7), "square": (256, 256, 0.2), "tall": (320, 192, 0.1)}
+SHAPES = {
+    "wide": (192, 320, 0.5),
+    "square": (256, 256, 0.15),
+    "tall": (320, 192, 0.07),
+    "near": (320, 320, 0.28),
+}
 
 
 @dataclass(slots=True)
@@ -112,7 +117,7 @@ class Canvas:
         for row in rows:
             x0, y0, x1, y1 = (int(v) for v in row[:4])
             hidden = (self.ids[y0:y1, x0:x1] > 0).mean() if x1 > x0 and y1 > y0 else 1.0
-            covered.append((*row[:5], 0.0) if hidden > 0.5 and row[5] else row)
+            covered.append((*row[:5], 0.0) if hidden > 0.5 and row[5] == 1 else row)
         for ident, area, cls in self.objects:
             ys, xs = np.where(self.ids == ident)
             if len(ys) < max(12, 0.08 * area):
@@ -244,16 +249,58 @@ def scene(stock: Stock, h: int, w: int, rng: Rng) -> tuple[np.ndarray, np.ndarra
     return image, learn_first
 
 
-def render_shards(stock: Stock, folder: Path, count: int, seed: int) -> None:
+def near(stock: Stock, h: int, w: int, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+    """A product held close to the camera before a shelf, a photo or a room; else as `scene`.
+
+    The shelf's products are neither learnt nor forbidden (flag 0.5); what was held in the photo is hidden.
+    """
+    kind = rng.random()
+    rows = np.float32([(0, 0, w, h, 0, 0.5)])
+    spot = rng.uniform((0.3 * w, 0.35 * h), (0.7 * w, 0.65 * h))
+    if kind < 0.6 and stock.held:
+        photo = stock.held[rng.integers(len(stock.held))]
+        image, moved = backdrops.crop_photo(photo, h, w, rng, 0.6)
+        shown = moved[moved[:, 5] == 1]
+        if len(shown):
+            spot = (shown[0, :2] + shown[0, 2:4]) / 2
+            rows = np.concatenate((rows, np.float32([(*shown[0, :4], 0, 0)])))
+    elif kind < 0.75 and stock.photos:
+        image, rows = backdrops.crop_photo(stock.photos[rng.integers(len(stock.photos))], h, w, rng)
+    else:
+        image, edge = backdrops.room(h, w, rng)
+        image = _decorate(image, edge, stock, rng) if rng.random() < 0.5 else image
+        rows = rows[:0]
+    canvas = Canvas(image, rows)
+    size = np.exp(rng.uniform(np.log(0.4), np.log(1.0))) * h
+    turn = rng.normal(0, 0.2) if rng.random() < 0.8 else rng.uniform(-3.1, 3.1)
+    cut = pick(stock, rng)
+    cut = transform(cut, min(size, 0.85 * w * cut.shape[0] / cut.shape[1]), turn, rng)
+    cut[..., :3] = np.clip(cut[..., :3] * np.exp(rng.normal(0, 0.15)), 0, 255)
+    corner = spot - np.float32(cut.shape[1::-1]) * rng.normal(0.5, 0.06, 2)
+    grip = corner + np.float32(cut.shape[1::-1]) * rng.uniform((0.0, 0.25), (1.0, 0.9))
+    hand = float(np.clip(min(cut.shape[:2]) * rng.uniform(0.5, 0.9), 10, 0.35 * h))
+    back, front = _arm(stock, (h, w), np.float32(grip), hand, rng)
+    canvas.paste(back, 0, 0, None)
+    canvas.paste(cut, corner[0], corner[1], 0)
+    if rng.random() < 0.8:
+        canvas.paste(front, 0, 0, None)
+    image = live(np.clip(canvas.image, 0, 255).astype(np.uint8), rng, 0.9)
+    labels = canvas.labels()
+    return image, labels[np.argsort(-labels[:, 5], kind="stable")][:MAX_ROWS]
+
+
+def render_shards(stock: Stock, folder: Path, count: int, seed: int, only: tuple[str, ...] = ()) -> None:
     """Write `<shape>.npy` and `<shape>.rows.npy`; a picture depends only on the seed, shape and number."""
     folder.mkdir(parents=True, exist_ok=True)
     for s, (name, (h, w, share)) in enumerate(SHAPES.items()):
+        if only and name not in only:
+            continue
         n = int(count * share)
         images = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, (n, h, w, 3))
         rows = np.zeros((n, MAX_ROWS, 6), np.float32)
         for i in range(n):
             rng = np.random.default_rng((seed, s, i))
-            images[i], labels = scene(stock, h, w, rng)
+            images[i], labels = (near if name == "near" else scene)(stock, h, w, rng)
             rows[i, :, 5] = -1
             rows[i, : len(labels)] = labels
             if i % 500 == 0:

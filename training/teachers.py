@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 
+from inference.prominence import prominence
+
 #: COCO classes one could sell and hold; the others are never a product here.
 PRODUCTS = frozenset(
     (
@@ -44,6 +46,10 @@ PRODUCTS = frozenset(
     )
     + (68, 73, 74, 75, 76, 77, 78, 79, 48, 50)
 )
+
+
+#: A box must be found in this many of the jury's looks, and they must agree this well (mean IoU).
+LOOKS, AGREEMENT = 6, 0.85
 
 
 def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> np.ndarray:
@@ -134,3 +140,58 @@ class Yolox:
         boxes = np.clip(np.concatenate((centre - extent / 2, centre + extent / 2), 1) / k, 0, (w, h, w, h))
         picked = nms(boxes, best[keep], overlap)
         return boxes[picked], best[keep][picked], scores[keep].argmax(1)[picked]
+
+
+class Jury:
+    """Both teachers, mirrored and zoomed out, vote for the one product that a photo is about."""
+
+    def __init__(self, folder: Path) -> None:
+        other = Yolox(folder / "yolox_nano.onnx")
+        self.looks = ((NanoDetPlus(folder), (0.0, 0.15, 0.35)), (other, (0.0, 0.35)))
+
+    def votes(self, image: np.ndarray) -> np.ndarray:
+        """Rows x0 y0 x1 y1 (pixels), score, look: what each look sees that is no person."""
+        h, w = image.shape[:2]
+        rows, look = [np.zeros((0, 6), np.float32)], 0
+        for teacher, margins in self.looks:
+            for margin in margins:
+                px, py = int(w * margin), int(h * margin)
+                padded = cv2.copyMakeBorder(image, py, py, px, px, cv2.BORDER_CONSTANT, value=(114, 114, 114))
+                for mirrored in (False, True):
+                    view = np.ascontiguousarray(padded[:, ::-1]) if mirrored else padded
+                    boxes, scores, classes = teacher.detect(view, 0.08)
+                    boxes, scores = boxes[classes != 0], scores[classes != 0]
+                    if mirrored:
+                        boxes[:, [0, 2]] = padded.shape[1] - boxes[:, [2, 0]]
+                    boxes = np.clip(boxes - (px, py, px, py), 0, (w, h, w, h))
+                    kept = nms(boxes, scores, 0.6)
+                    rows.append(np.column_stack((boxes[kept], scores[kept], np.full(len(kept), look))))
+                    look += 1
+        return np.concatenate(rows).astype(np.float32)
+
+    def verdict(self, image: np.ndarray) -> np.ndarray | None:
+        """The box [4] in pixels that the looks agree on; None where they do not."""
+        return agree(self.votes(image), image.shape[1], image.shape[0])
+
+
+def agree(votes: np.ndarray, width: int, height: int) -> np.ndarray | None:
+    """Fuse a jury's votes: the most supported prominent box, averaged over the looks that found it."""
+    boxes, scores, looks = votes[:, :4] / np.float32((width, height, width, height)), votes[:, 4], votes[:, 5]
+    sides = boxes[:, 2:] - boxes[:, :2]
+    fit = ((sides <= 0.93).any(1)) & (sides.prod(1) > 0.08)
+    boxes, scores, looks = boxes[fit], scores[fit], looks[fit]
+    if not len(boxes):
+        return None
+    weight, overlap = prominence(boxes, scores), iou(boxes, boxes)
+    backing = np.where(overlap > 0.7, weight[None] * overlap, 0)
+    each = np.stack([backing[:, looks == look].max(1) for look in np.unique(looks)], 1)
+    first = each.sum(1).argmax()
+    members = [
+        np.where(looks == look)[0][backing[first, looks == look].argmax()]
+        for look, support in zip(np.unique(looks), each[first], strict=True)
+        if support > 0
+    ]
+    box = np.average(boxes[members], 0, scores[members])
+    if len(members) < LOOKS or iou(box[None], boxes[members]).mean() < AGREEMENT:
+        return None
+    return (box * (width, height, width, height)).astype(np.float32)

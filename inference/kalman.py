@@ -20,20 +20,24 @@ class MotionSettings:
     """Noise of the filter, relative to the box's size.
 
     Attributes:
-        measure: standard deviation of a detected coordinate.
+        measure: standard deviation of a coordinate detected with score 0.83...
+        slope: ...each point of score changes it by this share, down to half of it for the surest.
         drift: growth of the position's variance per second.
         wander: growth of the velocity's variance per second.
         first_speed: standard deviation of an unknown velocity, sizes per second.
         fade_s: a velocity not confirmed by a measurement fades with this time constant.
         min_vectors: codec vectors inside a box that make its shift believable.
+        shrink: a velocity within its own standard error counts for 1 / (1 + shrink) of itself.
     """
 
-    measure: float = 0.05
+    measure: float = 0.025
+    slope: float = 3.0
     drift: float = 0.02
     wander: float = 2.0
     first_speed: float = 1.0
     fade_s: float = 0.5
     min_vectors: int = 3
+    shrink: float = 0.5
 
 
 class KalmanBank:
@@ -96,7 +100,8 @@ class KalmanBank:
     ) -> None:
         """Correct `rows` by measured boxes (m, 4), x0 y0 x1 y1; unsure ones (low scores) count less."""
         measured = to_centre(boxes)
-        doubt = self.settings.measure * (1.5 - np.minimum(np.maximum(scores, 0.0), 1.0))[:, None]
+        settings, sure = self.settings, np.minimum(np.maximum(scores, 0.0), 1.0)
+        doubt = settings.measure * (0.5 + settings.slope * (1.0 - sure))[:, None]
         noise = doubt * _size(measured)
         place, cross = self._place[rows], self._cross[rows]
         total = place + noise * noise
@@ -108,6 +113,12 @@ class KalmanBank:
         self._place[rows] = rest * place
         self._cross[rows] = rest * cross
         self._pace[rows] -= gain_speed * cross
+
+    def pace(self) -> Floats:
+        """Velocity of the centres (n, 2), as far as it is known: within its own error it counts for less."""
+        speed = self.speed[:, :2]
+        square = speed * speed
+        return speed * (square / (square + self.settings.shrink * self._pace[:, :2] + 1e-12))
 
     def restart(self, row: int, box: NDArray[np.floating], speed: Floats) -> None:
         """Set a filter anew after an absence: at `box`, moving at `speed` (the virtual path of OC-SORT)."""

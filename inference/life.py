@@ -14,6 +14,8 @@ from inference.kalman import MotionSettings
 MAX_GAP_S = 0.5
 """Observed time of one step is at most this, whatever the gap."""
 
+Looks = NDArray[np.float32]
+
 YOUNG_HITS = 60
 """A track measured more often than this is no longer taken for a lost one."""
 
@@ -29,11 +31,13 @@ class TrackerSettings:
         confirm_score: a track is confirmed once its scores, as far as they exceed `doubt_score`, add up to
             this: one very sure detection is enough, unsure ones need company.
         doubt_score: detections below say nothing for a track.
+        sure_score: in the very first detections, one this sure is confirmed at once.
         miss_ms: shown while detections have missed it for no longer than this...
         hold_share: ...nor than this share of the time it has been known...
         hide_ms: ...and the last detection of anything is no older than this.
         lost_ms: kept this long for re-activation.
-        near_ms: kept this long for re-activation by position.
+        here_ms: expected for this long where it should be by now...
+        near_ms: ...and for this long near where it was last seen.
         buffer: growth of boxes in the first stage.
         wide_buffer: growth of boxes for what is left.
         max_cost: dearest pair of the first stage...
@@ -52,10 +56,12 @@ class TrackerSettings:
     new_score: float = 0.6
     confirm_score: float = 0.5
     doubt_score: float = 0.5
+    sure_score: float = 0.75
     miss_ms: float = 200.0
-    hold_share: float = 0.3
+    hold_share: float = 0.15
     hide_ms: float = 500.0
     lost_ms: float = 10_000.0
+    here_ms: float = 1_000.0
     near_ms: float = 1_500.0
     buffer: float = 0.1
     wide_buffer: float = 0.5
@@ -78,6 +84,7 @@ class TrackerSettings:
             new_score=score,
             confirm_score=0.8 * score,
             doubt_score=0.8 * score,
+            sure_score=min(0.9, 1.25 * score),
         )
 
 
@@ -94,7 +101,8 @@ class Life:
     confirmed: bool = False
     belief: float = 0.0
     votes: dict[str, float] = field(default_factory=dict)
-    look: NDArray[np.float32] | None = None
+    look: Looks | None = None
+    product: str = ""
     history: deque[tuple[int, NDArray[np.float32]]] = field(default_factory=lambda: deque(maxlen=90))
 
     def measured(self, pts_ns: int, name: str, score: float, settings: TrackerSettings) -> None:
@@ -128,6 +136,7 @@ class Life:
         """It turned out to be `lost`, seen again."""
         self.id, self.first_ns, self.hits = lost.id, lost.first_ns, lost.hits + self.hits
         self.confirmed = True
+        self.product = self.product or lost.product
         if lost.look is not None:
             self.looks_like(lost.look, 0.5)
 
@@ -151,6 +160,24 @@ def lost_twin(lives: Sequence[Life], life: Life, settings: TrackerSettings) -> i
         return None
     next_look = looks[1][0] if len(looks) > 1 else -1.0
     return looks[0][1] if looks[0][0] - next_look >= settings.look_margin else None
+
+
+def same_product(lives: Sequence[Life], life: Life) -> int | None:
+    """Row of the track, lost before `life` began and latest seen, that shows the same product."""
+    if not life.product or life.hits > YOUNG_HITS:
+        return None
+    lost = [
+        (other.measured_ns, row)
+        for row, other in enumerate(lives)
+        if other.product == life.product and other.id < life.id and other.measured_ns < life.first_ns
+    ]
+    return max(lost)[1] if lost else None
+
+
+def likeness(lives: Sequence[Life], looks: Looks) -> Looks:
+    """Cosine of what tracks and detections look like, (tracks, detections); NaN where one is not known."""
+    unknown = np.full(looks.shape[1], np.nan, np.float32)
+    return np.stack([unknown if life.look is None else life.look for life in lives]) @ looks.T
 
 
 def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -76,7 +76,7 @@ class MotionPath:
 
     def shift(self, bank: KalmanBank, pts_ns: int) -> Floats:
         """How far the centres move from `base_ns` to `pts_ns`, float64 (n, 2)."""
-        now_ns, speed = self.base_ns, bank.speed[:, :2]
+        now_ns, speed = self.base_ns, bank.pace()
         total: Floats = np.zeros((len(bank), 2))
         if not len(bank) or now_ns == pts_ns:
             return total

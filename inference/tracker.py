@@ -13,11 +13,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.association import Codes, Labels, assign, pair_costs
+from inference.association import Codes, Labels
 from inference.geometry import clip_box, iou_matrix
 from inference.kalman import KalmanBank, to_centre, to_corners
-from inference.life import MAX_GAP_S, Life, TrackerSettings, lost_twin
+from inference.life import MAX_GAP_S, Life, Looks, TrackerSettings, likeness, lost_twin, same_product
 from inference.motion import MotionPath
+from inference.pairing import Pairs, Sides, pair
 from inference.types import Box, Detections, Track
 
 __all__ = ["Tracker", "TrackerSettings"]
@@ -25,6 +26,9 @@ __all__ = ["Tracker", "TrackerSettings"]
 
 DOUBLE_IOU = 0.7
 """A new detection overlapping a measured track by more is a double."""
+
+LOOK_SHARE = 0.15
+"""Weight of the newest view in what a track looks like."""
 
 RETURN_MS = 250
 """A track seen again after more than this is set anew rather than corrected."""
@@ -43,12 +47,18 @@ class Tracker:
         self._absent_ms: NDArray[np.float64] = np.zeros(0)
         self._seen: NDArray[np.float32] = np.zeros((0, 4), np.float32)
         self._codes: Codes = np.zeros(0, np.intp)
+        self._fresh: list[int] = []
         self._step_ms = 0.0
         self._next_id = 1
         self._started = False
 
     def step(
-        self, detections: Detections | None, motion: NDArray[np.float32] | None, pts_ns: int
+        self,
+        detections: Detections | None,
+        motion: NDArray[np.float32] | None,
+        pts_ns: int,
+        *,
+        looks: Looks | None = None,
     ) -> tuple[Track, ...]:
         """Take the detections of the frame captured at `pts_ns`, which may lie before frames coasted already.
 
@@ -56,6 +66,7 @@ class Tracker:
             detections: None where there was no detection: the same as `coast`.
             motion: that frame's `Pixels.motion_vectors`, if any.
             pts_ns: in increasing order; detections of an older frame than the last ones are ignored.
+            looks: what each detection looks like, unit float32 (n, d), where that is known already.
 
         Returns:
             The tracks as they were at `pts_ns`.
@@ -75,12 +86,14 @@ class Tracker:
             self._bank.predict(seen_s, shift)
             self._absent_ms += seen_s * 1e3
         self._step_ms = seen_s * 1e3
-        matched = self._associate(detections)
+        matched = self._associate(detections, looks)
         self._measure(matched, detections, pts_ns)
         missed = self._absent_ms > 0
         if missed.any():
             self._bank.fade(missed, seen_s)
         self._begin(detections, {column for _, column in matched}, pts_ns)
+        if looks is not None:
+            self._look_at(detections, looks, matched)
         self._bury()
         self._path.rebase(pts_ns)
         self._remember(pts_ns)
@@ -134,6 +147,27 @@ class Tracker:
             self._drop(twin)
         return life.id
 
+    def attach_product(self, track_id: int, product_id: str) -> int:
+        """Tell which product a track surely shows; a young track takes over the id of its lost like.
+
+        Args:
+            track_id: an unknown one is ignored.
+            product_id: catalogue id, recognised beyond doubt; the strongest cue there is.
+
+        Returns:
+            The id the track has from now on: its own, or that of the lost track it continues.
+        """
+        row = self._row(track_id)
+        if row is None:
+            return track_id
+        life = self._lives[row]
+        life.product = product_id
+        twin = same_product(self._lives, life) if self._absent_ms[row] == 0 else None
+        if twin is not None:
+            life.continues(self._lives[twin])
+            self._drop(twin)
+        return life.id
+
     def lost(self) -> tuple[int, ...]:
         """Ids kept for re-activation but not shown."""
         rows = np.flatnonzero(self._absent_ms > self._settings.miss_ms)
@@ -145,39 +179,21 @@ class Tracker:
 
     # ---- one step ------------------------------------------------------------------------------------------
 
-    def _associate(self, detections: Detections) -> list[tuple[int, int]]:
+    def _associate(self, detections: Detections, looks: Looks | None) -> Pairs:
         """(row, detection) pairs of all stages."""
-        s, pairs = self._settings, list[tuple[int, int]]()
         if not self._lives or not len(detections):
-            return pairs
-        codes = self._labels.codes(detections.names, detections.labels)
-        strong = (detections.scores >= s.high_score).tolist()
-        weak = ((detections.scores >= s.low_score) & (detections.scores < s.high_score)).tolist()
-        high = [i for i, yes in enumerate(strong) if yes]
-        low = [i for i, yes in enumerate(weak) if yes]
-        absent = self._absent_ms.tolist()
-        here = [row for row, ms in enumerate(absent) if ms <= s.hide_ms]
-        just = [row for row, ms in enumerate(absent) if ms <= s.low_ms + self._step_ms]
-        near = [row for row, ms in enumerate(absent) if ms <= s.near_ms]
-        now = self._bank.boxes()
-        for rows, columns, buffer, limit, last_seen in (
-            (here, high, s.buffer, s.max_cost, False),
-            (just, low, 0.0, s.low_cost, False),
-            (near, high, s.wide_buffer, s.wide_cost, True),
-        ):
-            if pairs:
-                taken, used = {row for row, _ in pairs}, {column for _, column in pairs}
-                rows = [row for row in rows if row not in taken]
-                columns = [column for column in columns if column not in used]
-            if not rows or not columns:
-                continue
-            found, mine, theirs = detections.boxes[columns], self._codes[rows], codes[columns]
-            costs = pair_costs(now[rows], mine, found, theirs, buffer=buffer, tall=not last_seen)
-            if last_seen:  # where it was last seen counts as much as where it should be by now
-                seen = pair_costs(self._seen[rows], mine, found, theirs, buffer=buffer)
-                costs = np.minimum(costs, seen)
-            pairs += [(rows[r], columns[c]) for r, c in assign(costs, limit)]
-        return pairs
+            return []
+        sides = Sides(
+            self._absent_ms,
+            self._bank.boxes(),
+            self._seen,
+            self._codes,
+            detections.boxes,
+            detections.scores,
+            self._labels.codes(detections.names, detections.labels),
+            likeness(self._lives, looks) if looks is not None else None,
+        )
+        return pair(sides, self._settings, self._step_ms)
 
     def _measure(self, pairs: list[tuple[int, int]], detections: Detections, pts_ns: int) -> None:
         if not pairs:
@@ -210,6 +226,7 @@ class Tracker:
 
     def _begin(self, detections: Detections, taken: set[int], pts_ns: int) -> None:
         s = self._settings
+        self._fresh = []
         sure = np.flatnonzero(detections.scores >= s.new_score).tolist()
         free = [i for i in sure if i not in taken]
         if not free:
@@ -223,12 +240,14 @@ class Tracker:
                 held = np.concatenate((held, box))
         if not fresh:
             return
+        self._fresh = fresh
+        first = self._step_ms == 0.0
         boxes = detections.boxes[fresh]
         self._bank.add(boxes)
         for i in fresh:
             name, score = detections.names[detections.labels[i]], float(detections.scores[i])
             life = Life(self._next_id, name, score, pts_ns, pts_ns, belief=score - s.doubt_score)
-            life.confirmed = life.belief >= s.confirm_score
+            life.confirmed = life.belief >= s.confirm_score or (score >= s.sure_score and first)
             life.votes[name] = score
             self._lives.append(life)
             self._next_id += 1
@@ -236,6 +255,13 @@ class Tracker:
         self._seen = np.concatenate((self._seen, boxes))
         codes = self._labels.codes(detections.names, detections.labels[fresh])
         self._codes = np.concatenate((self._codes, codes))
+
+    def _look_at(self, detections: Detections, looks: Looks, matched: Pairs) -> None:
+        """Remember the looks of what was surely found: a half hidden object looks like what hides it."""
+        begun = zip(range(len(self._lives) - len(self._fresh), len(self._lives)), self._fresh, strict=True)
+        for row, column in (*matched, *begun):
+            if detections.scores[column] >= self._settings.high_score:
+                self._lives[row].looks_like(looks[column], LOOK_SHARE)
 
     def _bury(self) -> None:
         """Forget what was never confirmed as soon as it is missed, the rest when it is lost for long."""

@@ -63,7 +63,7 @@ def test_noise_of_a_resting_object_is_smoothed() -> None:
     for _ in range(100):
         noisy = moved(float(rng.normal(0, 0.003)))
         bank.predict(1 / 30, bank.speed[:, :2] / 30)
-        bank.update(ROW, noisy, ONE)
+        bank.update(ROW, noisy, 0.6 * ONE)
         raw.append(float(noisy[0, 0]))
         kept.append(float(bank.boxes()[0, 0]))
     assert np.std(kept[20:]) < 0.8 * np.std(raw[20:])
@@ -94,7 +94,7 @@ def test_too_few_vectors_give_no_answer() -> None:
 
 
 def path_at(base_ns: int) -> tuple[MotionPath, KalmanBank]:
-    bank = KalmanBank(MotionSettings())
+    bank = KalmanBank(MotionSettings(shrink=0.0))
     bank.add(BOX)
     path = MotionPath(MotionSettings())
     path.add(None, base_ns - 33 * MS)
@@ -156,3 +156,11 @@ def test_motion_that_ended_before_the_boxes_were_known_is_skipped() -> None:
     path.base_ns = 1040 * MS
     assert path.shift(bank, 1040 * MS)[0, 0] == 0
     assert MotionPath(MotionSettings()).shift(KalmanBank(MotionSettings()), MS).shape == (0, 2)
+
+
+def test_a_velocity_within_its_own_error_counts_for_less() -> None:
+    bank = KalmanBank(MotionSettings())
+    bank.add(BOX)
+    bank.speed[0, :2] = 0.01, 2.0
+    x, y = bank.pace()[0] / bank.speed[0, :2]
+    assert x < 0.1 and y > 0.9

@@ -51,6 +51,7 @@ def look(index: int) -> NDArray[np.float32]:
 
 def test_an_object_becomes_one_confirmed_track() -> None:
     tracker = Tracker()
+    tracker.step(seen(), None, -FRAME_NS)
     (first,) = tracker.step(seen(square(0.4)), None, 0)
     assert first.id == 1 and not first.confirmed
     (track,) = still(tracker, 5, square(0.4), start=1)
@@ -61,9 +62,15 @@ def test_an_object_becomes_one_confirmed_track() -> None:
 
 def test_a_single_false_detection_is_never_confirmed_and_forgotten() -> None:
     tracker = Tracker()
+    tracker.step(seen(), None, -FRAME_NS)
     tracker.step(seen(square(0.1)), None, 0)
     assert tracker.step(seen(), None, FRAME_NS) == ()
     assert tracker.known() == frozenset()
+
+
+def test_what_is_surely_there_from_the_start_is_shown_at_once() -> None:
+    tracks = Tracker().step(joined(seen(square(0.1)), seen(square(0.6), score=0.65)), None, 0)
+    assert [track.confirmed for track in tracks] == [True, False]
 
 
 def test_weak_detections_need_more_evidence() -> None:
@@ -250,8 +257,8 @@ def test_lookalikes_on_screen_together_stay_apart() -> None:
 
 def test_a_person_never_becomes_a_product() -> None:
     tracker = Tracker()
-    still(tracker, 5, square(0.4))
-    tracks = tracker.step(seen(square(0.4), label=1), None, 5 * FRAME_NS)
+    still(tracker, 20, square(0.4))
+    tracks = tracker.step(seen(square(0.4), label=1), None, 20 * FRAME_NS)
     assert {t.id: t.label for t in tracks} == {1: "product", 2: "person"}
 
 
@@ -286,3 +293,53 @@ def test_an_empty_stream_has_no_tracks() -> None:
     assert tracker.step(None, None, 2 * FRAME_NS) == ()
     assert tracker.step(Detections.empty(NAMES), None, 3 * FRAME_NS) == ()
     assert tracker.attach_embedding(7, look(0)) == 7
+
+
+def test_looks_given_with_detections_tell_crossing_objects_apart() -> None:
+    """Two objects swap places between detections; boxes alone would swap their ids."""
+    tracker = Tracker()
+    looks = np.stack([look(0), look(1)])
+    for i in range(10):
+        tracker.step(seen(square(0.40), square(0.44)), None, i * FRAME_NS, looks=looks)
+    tracks = tracker.step(seen(square(0.40), square(0.44)), None, 10 * FRAME_NS, looks=looks[::-1])
+    left_to_right = [t.id for t in sorted(tracks, key=lambda t: t.box.x0)]
+    assert left_to_right == [2, 1]
+
+
+def test_looks_find_a_lost_object_wherever_it_appears() -> None:
+    tracker = Tracker()
+    for i in range(10):
+        tracker.step(seen(square(0.1)), None, i * FRAME_NS, looks=look(0)[None])
+    for i in range(10, 60):
+        tracker.step(seen(), None, i * FRAME_NS, looks=np.zeros((0, 8), np.float32))
+    tracks = tracker.step(seen(square(0.8)), None, 60 * FRAME_NS, looks=look(0)[None])
+    assert [t.id for t in tracks] == [1]
+
+
+def test_a_look_shared_by_two_lost_objects_finds_neither() -> None:
+    tracker, both = Tracker(), np.stack([look(0), look(0)])
+    for i in range(10):
+        tracker.step(seen(square(0.1), square(0.3)), None, i * FRAME_NS, looks=both)
+    for i in range(10, 60):
+        tracker.step(seen(), None, i * FRAME_NS, looks=np.zeros((0, 8), np.float32))
+    (track,) = tracker.step(seen(square(0.8)), None, 60 * FRAME_NS, looks=both[:1])
+    assert track.id == 3
+
+
+def test_the_same_product_coming_back_is_the_same_track() -> None:
+    tracker = Tracker()
+    still(tracker, 10, square(0.1), square(0.3))
+    assert tracker.attach_product(1, "serum") == 1
+    assert tracker.attach_product(2, "cream") == 2
+    for i in range(10, 100):
+        tracker.step(seen(square(0.3)), None, i * FRAME_NS)
+    still(tracker, 5, square(0.3), square(0.8), start=100)
+    assert tracker.attach_product(3, "serum") == 1
+    assert tracker.attach_product(99, "serum") == 99
+
+
+def test_two_of_the_same_product_in_view_stay_two_tracks() -> None:
+    tracker = Tracker()
+    still(tracker, 10, square(0.1), square(0.3))
+    assert tracker.attach_product(1, "serum") == 1
+    assert tracker.attach_product(2, "serum") == 2

@@ -1,17 +1,19 @@
 """Which frames to detect, at which size, until when: the deadline budget of one stream. Pure.
 
-Costs are learned: per rung the 90th percentile of recent runs, from the moment a frame is handed to the
-device to its tracks being known, so that waiting for other streams is part of the price.
+Costs are learned: per rung the 90th percentile of recent runs, from pixels to tracks. What other streams have
+queued before a run is foreseen, and what else it waited lately (embedding, a late event loop) comes on top.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
+from inference.costs import CostEstimate, RungCosts, area
+from inference.sharing import DeviceShare, ShareSettings
 from inference.types import Demand, FrameResult, Outcome, Plan, Rung
 
-_DETECT_STAGES = ("queue", "pixels", "preprocess", "detect", "decode", "track")
+_RUN_STAGES = ("pixels", "preprocess", "detect", "decode", "track")
+_WAIT_STAGES = ("queue", "resume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class BudgetSettings:
         fresh_ms: costs older than this are not trusted any more.
         climb: a larger rung is taken when its cost fits into this share of what is left...
         climb_ms: ...for this long.
-        duty: largest share of the time the device may work for this stream.
+        duty: largest share of the time the device may work, for all its streams together.
+        floor_hz: detections a second promised to each watched stream; sizes shrink before it is broken.
         idle_ms: between detections without viewers.
         retry_ms: after this long without a detection the smallest rung is run though it cannot be in time.
         patience_ms: a run that no deadline allows may take this long at most.
@@ -43,97 +46,75 @@ class BudgetSettings:
     climb: float = 0.8
     climb_ms: float = 500.0
     duty: float = 0.7
+    floor_hz: float = 10.0
     idle_ms: float = 500.0
     retry_ms: float = 90.0
     patience_ms: float = 2_000.0
     max_embed: int = 4
 
 
-class CostEstimate:
-    """A quantile over the last costs; reacts within a few runs to a change in either direction.
-
-    Costs older than `fresh_ms` count only while there is nothing newer anywhere: what a rung cost while
-    another process held the machine says nothing about now.
-    """
-
-    def __init__(self, window: int, quantile: float, fresh_ms: float) -> None:
-        self._costs: deque[tuple[int, int]] = deque(maxlen=window)
-        self._quantile = quantile
-        self._fresh_ns = int(fresh_ms * 1e6)
-
-    def add(self, took_ns: int, now_ns: int) -> None:
-        """One more run, that ended about `now_ns`."""
-        self._costs.append((now_ns, took_ns))
-
-    def fresh_ns(self, now_ns: int) -> int | None:
-        """The quantile of fresh costs, at least the median of the last three; None where there is none."""
-        return self._value([cost for when, cost in self._costs if now_ns - when <= self._fresh_ns])
-
-    def old_ns(self) -> int | None:
-        """The same of all costs remembered; None before the first run."""
-        return self._value([cost for _, cost in self._costs])
-
-    def typical_ns(self) -> int | None:
-        """The median of all; None before the first run."""
-        ordered = sorted(cost for _, cost in self._costs)
-        return ordered[len(ordered) // 2] if ordered else None
-
-    def _value(self, costs: list[int]) -> int | None:
-        if not costs:
-            return None
-        ordered, lately = sorted(costs), sorted(costs[-3:])
-        usual = ordered[min(len(ordered) - 1, int(self._quantile * len(ordered)))]
-        return max(usual, lately[len(lately) // 2])
+def device_share(settings: BudgetSettings) -> DeviceShare:
+    """What the planners of one device have in common, for these settings."""
+    costs = RungCosts(settings.rungs, settings.quantile, settings.window, settings.fresh_ms)
+    return DeviceShare(costs, ShareSettings(settings.duty, settings.floor_hz))
 
 
 class BudgetPlanner:
-    """Plans the frames of one stream. Not thread-safe."""
+    """Plans the frames of one stream. Event loop only.
 
-    def __init__(self, settings: BudgetSettings = BudgetSettings()) -> None:
+    Args:
+        settings: the promise.
+        share: of the device; None where the stream has it for itself.
+    """
+
+    def __init__(self, settings: BudgetSettings = BudgetSettings(), share: DeviceShare | None = None) -> None:
         self.settings = settings
-        self._rungs = sorted(settings.rungs, key=lambda rung: rung.width * rung.height, reverse=True)
-        self._costs = {rung: self._estimate(settings.quantile) for rung in self._rungs}
-        self._embed = self._estimate(0.5)
+        self._share = share or device_share(settings)
+        self._costs = self._share.costs
+        self._rungs = self._costs.rungs
+        self._embed = CostEstimate(settings.window, 0.5, settings.fresh_ms)
         self._now_ns = 0
         self._current = self._rungs[0]
         self._could_climb_ns: int | None = None
         self._detected_ns: int | None = None
-        self._arrived_ns: int | None = None
-        self._interval_ns = 33_000_000
+        self._due_ns = 0
+        self._foreseen_ns = 0
+        self._unforeseen = CostEstimate(12, settings.quantile, 1_000.0)
+        self._pace = _Pace()
 
     def plan(self, arrived_ns: int, now_ns: int, demand: Demand) -> Plan:
         """What to do with the frame that arrived at `arrived_ns`, decided at `now_ns`."""
-        self._pace(arrived_ns)
+        self._pace.frame(arrived_ns, now_ns)
+        self._share.seen(self, demand, now_ns)
         self._now_ns = now_ns
         deadline_ns = arrived_ns + int((self.settings.budget_ms - self.settings.reserve_ms) * 1e6)
         since_ns = None if self._detected_ns is None else now_ns - self._detected_ns
         if demand.viewers == 0 and demand.pinned == 0:
             return self._idle(now_ns, since_ns)
-        busy_ns = self._costs[self._current].typical_ns() or 0
-        if since_ns is not None and since_ns < busy_ns / self.settings.duty - self._interval_ns / 2:
+        if now_ns < self._due_ns - self._pace.interval_ns / 2:
             return Plan(False, None, deadline_ns, 0, "device-duty")
-        rung = self._choose(deadline_ns - now_ns)
+        wait_ns = self._share.wait_ns(self, deadline_ns, now_ns) + (self._unforeseen.bound_ns(now_ns) or 0)
+        if self._pace.better_later(now_ns, wait_ns + self._costs.typical_ns(self._current, now_ns)):
+            return Plan(False, None, deadline_ns, 0, "next-frame-sooner")
+        rung = self._choose(deadline_ns - now_ns - wait_ns)
         if rung is not None:
-            return self._detect(rung, deadline_ns, now_ns, "detect")
+            return self._detect(rung, deadline_ns, "detect", demand)
         if since_ns is None or since_ns >= self.settings.retry_ms * 1e6:
-            return self._detect(self._rungs[-1], self._patient_ns(now_ns), now_ns, "detect-stale")
+            return self._detect(self._rungs[-1], self._patient_ns(wait_ns), "detect-stale", demand)
         return Plan(False, None, deadline_ns, 0, "budget-too-short")
 
     def observe(self, rung: Rung, took_ns: int) -> None:
-        """A detection at `rung` took this long, hand-over to tracks; also from warm-up, as a first guess."""
-        estimate = self._costs.get(rung)
-        if estimate is not None:
-            estimate.add(took_ns, self._now_ns)
+        """A detection at `rung` ran so long, pixels to tracks; also from warm-up, as a first guess."""
+        self._costs.add(rung, took_ns, self._now_ns)
 
     def observe_cancelled(self, rung: Rung, after_ns: int) -> None:
-        """A detection at `rung` was cancelled after this long: it would have taken longer still.
+        """A detection at `rung` was cancelled after running so long: it would have taken longer still.
 
-        What was known of the rung came from better times and is forgotten.
+        Cut off before it could have ended, it says nothing.
         """
-        if rung in self._costs:
-            self._costs[rung] = self._estimate(self.settings.quantile)
-        self.observe(rung, int(after_ns * 1.25))
-        smaller = [other for other in self._rungs if _area(other) < _area(rung)]
+        if not self._costs.exceeded(rung, after_ns, self._now_ns):
+            return
+        smaller = [other for other in self._rungs if area(other) < area(rung)]
         if smaller and rung == self._current:
             self._current = smaller[0]
             self._could_climb_ns = None
@@ -146,18 +127,25 @@ class BudgetPlanner:
         """Learn from a processed frame: `observe` or `observe_cancelled` with its stages."""
         if plan.rung is None:
             return
-        took_ns = sum(result.stages_ns.get(stage, 0) for stage in _DETECT_STAGES)
+        stages = result.stages_ns
+        run_ns = sum(stages.get(stage, 0) for stage in _RUN_STAGES)
+        wait_ns = sum(stages.get(stage, 0) for stage in _WAIT_STAGES)
+        self._now_ns += run_ns + wait_ns
+        self._share.end(self, self._now_ns)
+        self._unforeseen.add(max(0, wait_ns - self._foreseen_ns), self._now_ns)
         if result.outcome is Outcome.DETECTED:
-            self.observe(plan.rung, took_ns)
+            self.observe(plan.rung, run_ns)
         elif result.outcome is Outcome.CANCELLED:
-            self.observe_cancelled(plan.rung, took_ns)
-        if "embed" in result.stages_ns:
-            self.observe_embed(result.stages_ns["embed"])
+            self.observe_cancelled(plan.rung, run_ns)
+        if "embed" in stages:
+            self.observe_embed(stages["embed"])
 
     def costs_ms(self) -> dict[Rung, float | None]:
         """What each rung is believed to cost, for operators; None before the first run of any."""
-        known = any(estimate.typical_ns() is not None for estimate in self._costs.values())
-        return {rung: self._cost_ns(rung) / 1e6 if known else None for rung in self._rungs}
+        known = self._costs.known
+        return {
+            rung: self._costs.bound_ns(rung, self._now_ns) / 1e6 if known else None for rung in self._rungs
+        }
 
     # ---- decisions -----------------------------------------------------------------------------------------
 
@@ -166,22 +154,28 @@ class BudgetPlanner:
         deadline_ns = now_ns + int(max(self.settings.budget_ms, self.settings.idle_ms) * 1e6)
         if since_ns is not None and since_ns < self.settings.idle_ms * 1e6:
             return Plan(False, None, deadline_ns, 0, "no-viewers")
-        return self._detect(self._rungs[-1], deadline_ns, now_ns, "no-viewers")
+        return self._detect(self._rungs[-1], deadline_ns, "no-viewers", Demand())
 
-    def _patient_ns(self, now_ns: int) -> int:
+    def _patient_ns(self, wait_ns: int) -> int:
         """A deadline for a run that cannot be in time: until it ends, frames are predicted."""
-        needs_ms = 1.5 * self._cost_ns(self._rungs[-1]) / 1e6
-        return now_ns + int(min(self.settings.patience_ms, max(self.settings.budget_ms, needs_ms)) * 1e6)
+        needs_ms = (1.5 * self._costs.bound_ns(self._rungs[-1], self._now_ns) + wait_ns) / 1e6
+        return self._now_ns + int(
+            min(self.settings.patience_ms, max(self.settings.budget_ms, needs_ms)) * 1e6
+        )
 
-    def _detect(self, rung: Rung, deadline_ns: int, now_ns: int, reason: str) -> Plan:
-        self._detected_ns = now_ns
-        return Plan(True, rung, deadline_ns, self._embed_limit(rung), reason)
+    def _detect(self, rung: Rung, deadline_ns: int, reason: str, demand: Demand) -> Plan:
+        gap_ns = self._share.gap_ns(self, rung, self._now_ns)
+        self._due_ns = max(self._due_ns, self._now_ns - gap_ns) + gap_ns
+        self._detected_ns = self._now_ns
+        self._foreseen_ns = self._share.wait_ns(self, deadline_ns, self._now_ns)
+        self._share.begin(self, rung, deadline_ns, self._now_ns)
+        return Plan(True, rung, deadline_ns, self._embed_limit(rung, demand), reason)
 
     def _choose(self, left_ns: int) -> Rung | None:
-        """The largest rung that fits; down at once, up only after fitting well for a while."""
+        """The largest rung that fits and that all can afford; down at once, up only after a while."""
         at = self._rungs.index(self._current)
         larger = self._rungs[at - 1] if at else None
-        if larger is not None and self._cost_ns(larger) <= self.settings.climb * left_ns:
+        if larger is not None and self._fits(larger, left_ns, self.settings.climb):
             since_ns = self._could_climb_ns = self._could_climb_ns or self._now_ns
             if self._now_ns - since_ns >= self.settings.climb_ms * 1e6:
                 self._current, self._could_climb_ns = larger, None
@@ -189,42 +183,55 @@ class BudgetPlanner:
         else:
             self._could_climb_ns = None
         for rung in self._rungs[at:]:
-            if self._cost_ns(rung) <= left_ns:
+            if self._fits(rung, left_ns):
                 self._current = rung
                 return rung
         return None
 
-    def _cost_ns(self, rung: Rung) -> int:
-        """Believed cost: a fresh one, else scaled by area from a rung that has one, else an old one."""
-        fresh = {other: cost.fresh_ns(self._now_ns) for other, cost in self._costs.items()}
-        values = {other: value for other, value in fresh.items() if value is not None}
-        if not values:
-            old = {other: cost.old_ns() for other, cost in self._costs.items()}
-            values = {other: value for other, value in old.items() if value is not None}
-        if rung in values:
-            return values[rung]
-        if not values:
-            return 0
-        nearest = min(values, key=lambda other: abs(_area(other) - _area(rung)))
-        return int(values[nearest] * _area(rung) / _area(nearest))
+    def _fits(self, rung: Rung, left_ns: int, margin: float = 1.0) -> bool:
+        """In time, and with enough left for the others: but the smallest is for everybody."""
+        if self._costs.bound_ns(rung, self._now_ns) > margin * left_ns:
+            return False
+        return rung == self._rungs[-1] or self._share.affordable(rung, self._now_ns, margin)
 
-    def _embed_limit(self, rung: Rung) -> int:
-        """Crops that fit between the end of this detection and the next frame; at least one."""
-        cost_ns = self._embed.old_ns()
+    def _embed_limit(self, rung: Rung, demand: Demand) -> int:
+        """Crops that fit between the end of this detection and the next frame; at least one.
+
+        One more for what is pinned or was just tapped: there the product must be right.
+        """
+        cost_ns = self._embed.bound_ns()
+        extra = int(demand.pinned + demand.tapped > 0)
         if cost_ns is None:
-            return 1
-        detect_ns = self._costs[rung].typical_ns() or 0
-        return min(self.settings.max_embed, max(1, (self._interval_ns - detect_ns) // max(cost_ns, 1)))
+            return 1 + extra
+        left_ns = self._pace.interval_ns - self._costs.typical_ns(rung, self._now_ns)
+        return min(self.settings.max_embed, max(1, left_ns // max(cost_ns, 1)) + extra)
 
-    def _estimate(self, quantile: float) -> CostEstimate:
-        return CostEstimate(self.settings.window, quantile, self.settings.fresh_ms)
 
-    def _pace(self, arrived_ns: int) -> None:
-        """Follow the interval between frames."""
+class _Pace:
+    """When frames come, and whether waiting for the next one is better."""
+
+    def __init__(self) -> None:
+        self.interval_ns = 33_000_000
+        self._arrived_ns: int | None = None
+        self._lag_ns = 0
+        self._waited = False
+
+    def frame(self, arrived_ns: int, now_ns: int) -> None:
+        """Follow the interval between frames, and the least delay with which they become known."""
         if self._arrived_ns is not None and 0 < arrived_ns - self._arrived_ns < 500_000_000:
-            self._interval_ns += (arrived_ns - self._arrived_ns - self._interval_ns) // 8
+            self.interval_ns += (arrived_ns - self._arrived_ns - self.interval_ns) // 8
         self._arrived_ns = arrived_ns
+        self._lag_ns = min(now_ns - arrived_ns, self._lag_ns + 1_000_000)
 
+    def better_later(self, now_ns: int, takes_ns: int) -> bool:
+        """Whether a result for the next frame is better than one for this, which came some time ago.
 
-def _area(rung: Rung) -> int:
-    return rung.width * rung.height
+        With runtime r and time t in frames: when ``r < floor(frac(t) + r)``, a run begun now ends after yet
+        another frame has come, and a run begun with the next frame would not (Li, Wang and Ramanan, Towards
+        Streaming Perception, ECCV 2020). Never twice in a row, lest odd arrivals stop everything.
+        """
+        assert self._arrived_ns is not None
+        t = (now_ns - self._arrived_ns - self._lag_ns) / self.interval_ns
+        r = takes_ns / self.interval_ns
+        self._waited = 0 < t < 1 and r < int(t + r) and not self._waited
+        return self._waited

@@ -1,4 +1,4 @@
-"""One device, one worker thread: jobs in order, a deadline each, stuck threads abandoned.
+"""One device, one worker thread: jobs by deadline, stopped when it passes, stuck threads abandoned.
 
 Nothing here knows ONNX: a job is any blocking callable, and what it runs registers how to be stopped with its
 `RunHandle`.
@@ -38,6 +38,7 @@ class DeviceStatistics:
         stuck: abandoned threads that still have not ended.
         waiting: jobs in the queue now.
         overshoot_max_ns: longest time from a deadline to the device being free again.
+        overshoot_sum_ns: of all these times.
     """
 
     done: int = 0
@@ -48,14 +49,15 @@ class DeviceStatistics:
     stuck: int = 0
     waiting: int = 0
     overshoot_max_ns: int = 0
+    overshoot_sum_ns: int = 0
 
 
 @dataclass(slots=True, order=True)
 class _Job:
     priority: int
+    deadline_ns: int
     order: int
     run: Callable[[RunHandle], object] = field(compare=False)
-    deadline_ns: int = field(compare=False)
     future: asyncio.Future[Any] = field(compare=False)
     handle: RunHandle = field(compare=False)
     timer: asyncio.TimerHandle | None = field(compare=False, default=None)
@@ -121,7 +123,7 @@ class DeviceWorker:
         Args:
             job: blocking; gets the handle it must register its stages with.
             deadline_ns: `Clock.now_ns` after which it is stopped, or dropped if it has not started.
-            priority: lower runs first; equal in order of arrival.
+            priority: lower runs first; equal by deadline, the earliest first, whoever asked.
 
         Returns:
             The job's result, or `Cancelled`.
@@ -144,7 +146,7 @@ class DeviceWorker:
         loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[T | Cancelled] = loop.create_future()
         handle = RunHandle(deadline_ns, self._clock)
-        entry = _Job(priority, next(self._order), job, deadline_ns, future, handle)
+        entry = _Job(priority, deadline_ns, next(self._order), job, future, handle)
         delay_s = (deadline_ns - self._clock.now_ns()) / 1e9
         if delay_s <= 0:
             self._stats.expired += 1
@@ -214,10 +216,8 @@ class DeviceWorker:
             self._stats.done += not entry.future.done()
             self._resolve(entry, result)
         elif isinstance(error, JobCancelled):
-            overshoot = max(0, self._clock.now_ns() - entry.deadline_ns)
             self._stats.cancelled += 1
-            self._stats.overshoot_max_ns = max(self._stats.overshoot_max_ns, overshoot)
-            self._resolve(entry, Cancelled(overshoot))
+            self._resolve(entry, Cancelled(self._overshot(entry)))
         else:
             self._stats.failed += 1
             self._resolve(entry, error)
@@ -268,8 +268,7 @@ class DeviceWorker:
             self._thread.abandoned = True
             self._stats.abandoned += 1
             self._stats.stuck += 1
-        overshoot = max(0, self._clock.now_ns() - entry.deadline_ns)
-        self._stats.overshoot_max_ns = max(self._stats.overshoot_max_ns, overshoot)
+        overshoot = self._overshot(entry)
         log.error("a run would not stop; its thread was abandoned", extra={"device": self.name})
         if self._stats.stuck <= MAX_STUCK:
             self._resolve(entry, Cancelled(overshoot, stuck=True))
@@ -280,6 +279,13 @@ class DeviceWorker:
             waiting, self._queue = self._queue, []
         for dropped in [entry, *waiting]:
             self._resolve(dropped, RuntimeStuck(self._stuck_text()))
+
+    def _overshot(self, entry: _Job) -> int:
+        """How long after its deadline a job gave the device back; counted."""
+        overshoot = max(0, self._clock.now_ns() - entry.deadline_ns)
+        self._stats.overshoot_sum_ns += overshoot
+        self._stats.overshoot_max_ns = max(self._stats.overshoot_max_ns, overshoot)
+        return overshoot
 
     def _stuck_text(self) -> str:
         return (

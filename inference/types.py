@@ -120,10 +120,12 @@ class Demand:
     Attributes:
         viewers: watching now.
         pinned: products pinned by the host.
+        tapped: products that viewers tapped within the last seconds.
     """
 
     viewers: int = 0
     pinned: int = 0
+    tapped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,8 @@ class Plan:
         rung: input size to detect at; None when coasting.
         deadline_ns: `Clock.now_ns` after which the run is cancelled.
         embed_limit: crops to embed at most.
-        reason: why, for the operator (``"detect"``, ``"budget-too-short"``, ``"no-viewers"``).
+        reason: why, for the operator (``"detect"``, ``"detect-stale"``, ``"budget-too-short"``,
+            ``"device-duty"``, ``"next-frame-sooner"``, ``"no-viewers"``).
     """
 
     detect: bool
@@ -166,8 +169,8 @@ class FrameResult:
         outcome: detected here, coasted, cancelled or failed.
         tracks: as they are at this frame; only `outcome` DETECTED measured them.
         stages_ns: duration per stage in nanoseconds: ``receive`` (last packet to decoded picture), ``queue``,
-            ``pixels``, ``preprocess``, ``detect``,
-            ``decode``, ``track``, ``embed``, ``match``.
+            ``pixels``, ``preprocess``, ``detect``, ``decode``, ``resume`` (until the event loop had the
+            detections), ``track``, ``embed``, ``match``.
     """
 
     stream: StreamId

@@ -131,6 +131,7 @@ class StreamWorker:
         tracks = self.tracker.step(detected.detections, None, frame.pts_ns)
         self.matcher.forget_all_but(self.tracker.known())
         stages = {"queue": started_ns - asked_ns, **detected.stages_ns, "track": clock.now_ns() - began_ns}
+        stages["resume"] = began_ns - started_ns - sum(detected.stages_ns.values())
         self._embed_some(frame, tracks, plan.embed_limit)
         return self._result(frame, Outcome.DETECTED, tracks, stages)
 

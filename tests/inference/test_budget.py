@@ -156,7 +156,7 @@ def test_crops_fill_the_time_that_is_left() -> None:
 
 @pytest.mark.parametrize(
     ("outcome", "cost_ms"),
-    [(Outcome.DETECTED, 10.0), (Outcome.CANCELLED, 12.5), (Outcome.FAILED, None)],
+    [(Outcome.DETECTED, 8.0), (Outcome.CANCELLED, 10.0), (Outcome.FAILED, None)],
 )
 def test_results_teach_costs(outcome: Outcome, cost_ms: float | None) -> None:
     learning = planner()
@@ -172,3 +172,55 @@ def test_an_unknown_rung_is_ignored() -> None:
     learning = planner()
     learning.observe(Rung(96, 96), MS)
     assert learning.costs_ms()[LARGE] is None
+
+
+def paced(planner: BudgetPlanner, cost_ms: float, late_ms: list[float]) -> list[str]:
+    """Reasons for frames 33 ms apart that are planned so late, each run reporting its cost."""
+    planner.observe(LARGE, int(cost_ms * MS))
+    reasons = []
+    for i, late in enumerate(late_ms):
+        arrived_ns = (1 + i) * FRAME_MS * MS
+        reasons.append(planner.plan(arrived_ns, arrived_ns + int(late * MS), WATCHED).reason)
+    return reasons
+
+
+def test_a_frame_long_here_is_left_for_the_next_when_that_gives_the_newer_answer() -> None:
+    roomy = BudgetPlanner(BudgetSettings(rungs=(LARGE,), duty=10.0))
+    # 1.5 frames a run, begun two thirds of a frame late: it would end just after the next but one came
+    assert paced(roomy, 49.0, [0.0, 20.0]) == ["detect", "next-frame-sooner"]
+    # begun a tenth of a frame late it ends while the next one is still the newest
+    roomy = BudgetPlanner(BudgetSettings(rungs=(LARGE,), duty=10.0))
+    assert paced(roomy, 46.0, [0.0, 3.0]) == ["detect", "detect"]
+
+
+def test_frames_that_always_come_late_are_detected_all_the_same() -> None:
+    roomy = BudgetPlanner(BudgetSettings(rungs=(LARGE,), duty=10.0))
+    reasons = paced(roomy, 15.0, [0.0, *[25.0] * 60])
+    assert reasons[-30:] == ["detect"] * 30
+    assert all(a != b or a == "detect" for a, b in zip(reasons, reasons[1:], strict=False)), "never twice"
+
+
+def waited(queue_ms: float, outcome: Outcome = Outcome.DETECTED) -> FrameResult:
+    stages = {"queue": int(queue_ms * MS), "detect": 12 * MS}
+    return FrameResult(stream_id("s"), MediaTime(1, 0), 0, 0, outcome, (), stages)
+
+
+def test_waits_that_nobody_foresaw_shorten_the_next_runs() -> None:
+    show = planner()
+    show.observe(LARGE, 12 * MS)
+    for i in range(4):
+        show.observe_result(show.plan(i * FRAME_MS * MS, i * FRAME_MS * MS, WATCHED), waited(46.0))
+    assert show.plan(5 * FRAME_MS * MS, 5 * FRAME_MS * MS, WATCHED).rung in (MIDDLE, SMALL)
+    assert show.costs_ms()[LARGE] == 12.0, "the rung itself is as fast as ever"
+
+
+def test_a_run_that_was_cut_off_too_early_to_tell_teaches_nothing() -> None:
+    show = planner()
+    show.observe(LARGE, 30 * MS)
+    show.observe_cancelled(LARGE, 12 * MS)
+    assert show.costs_ms()[LARGE] == 30.0
+
+
+def test_what_is_pinned_or_just_tapped_gets_one_more_look() -> None:
+    assert planner().plan(0, 0, Demand(viewers=1, pinned=1)).embed_limit == 2
+    assert planner().plan(0, 0, Demand(viewers=1, tapped=1)).embed_limit == 2

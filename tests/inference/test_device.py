@@ -81,6 +81,17 @@ async def test_lower_priority_waits_for_higher(device: DeviceWorker) -> None:
     assert ran == ["high", "low"]
 
 
+async def test_the_earliest_deadline_runs_first(device: DeviceWorker) -> None:
+    release, ran = threading.Event(), []
+    first = device.submit(blocking(release), after_ms(LATER_MS))
+    await asyncio.sleep(0.01)  # let the first one start
+    late = device.submit(lambda handle: ran.append("late"), after_ms(LATER_MS))
+    early = device.submit(lambda handle: ran.append("early"), after_ms(LATER_MS / 2))
+    release.set()
+    await asyncio.gather(first, late, early)
+    assert ran == ["early", "late"]
+
+
 async def test_an_error_reaches_the_caller_and_the_next_job_runs(device: DeviceWorker) -> None:
     def broken(handle: RunHandle) -> None:
         raise ValueError("no")
@@ -98,7 +109,7 @@ async def test_a_run_past_its_deadline_is_stopped(device: DeviceWorker) -> None:
     assert 0 <= outcome.overshoot_ns < 60_000_000
     stats = device.statistics()
     assert (stats.cancelled, stats.abandoned) == (1, 0)
-    assert stats.overshoot_max_ns == outcome.overshoot_ns
+    assert stats.overshoot_max_ns == stats.overshoot_sum_ns == outcome.overshoot_ns
 
 
 async def test_a_job_still_waiting_at_its_deadline_never_starts(device: DeviceWorker) -> None:

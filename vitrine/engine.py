@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from urllib.parse import parse_qs, urlsplit
 
 from inference.types import FrameResult
@@ -16,9 +16,10 @@ from overlay.catalog.store import CatalogStore
 from overlay.edge import Admission, GatewaySettings
 from overlay.gateway import Gateway
 from overlay.hotspots import HotspotSettings
-from overlay.messages import Report
+from overlay.messages import Report, TapResult
 from overlay.publisher import StreamPublisher
 from overlay.state import OverlayAuthor
+from overlay.taps import TapOutcome
 from overlay.types import HotspotFrame
 from stream.clock import Clock
 from stream.errors import EngineError
@@ -28,7 +29,7 @@ from stream.sources.base import open_source
 from stream.types import MediaTime, StreamId, stream_id
 from vitrine.auth import Authenticator, Role, origin_allowed
 from vitrine.config import Config
-from vitrine.errors import AuthError
+from vitrine.errors import AuthError, UnknownStream
 from vitrine.hub import Hub, StreamRuntime
 from vitrine.keys import load_keys
 from vitrine.metrics import Metrics
@@ -108,14 +109,21 @@ class Engine:
             bus=self._bus,
             clock=self.clock,
             admit=self._admit,
-            on_tap=self.shop.on_tap,
+            on_tap=self._on_tap,
             on_report=self._on_report,
             on_seen=self.shop.on_seen,
             settings=GatewaySettings(),
         )
         self.gateway.on_positions_sent = self._on_positions_sent
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-        self.hub = Hub(self._build, self.rtc_settings(), self.clock, tasks, config.server.max_streams)
+        self.hub = Hub(
+            self._build,
+            self.rtc_settings(),
+            self.clock,
+            tasks,
+            config.server.max_streams,
+            str if config.server.force_admission else self._refusal,
+        )
         self._pulls = [
             tasks.create_task(self._pull(stream_id(name), url.reveal()), name=f"source {name}")
             for name, url in config.sources.items()
@@ -226,6 +234,9 @@ class Engine:
         if self._trace is not None:
             self._trace.sent(stream, time, now_ns)
 
+    def _refusal(self) -> str:
+        return self.recognition.share.refusal(self.clock.now_ns())
+
     # ---- viewers -------------------------------------------------------------------------------------------
 
     def _admit(self, path: str, headers: Mapping[str, str]) -> Admission | tuple[int, str]:
@@ -245,6 +256,12 @@ class Engine:
         if self.gateway.statistics().viewers >= self.config.overlay.max_viewers:
             return 503, "too many viewers; try again later"
         return Admission(stream, f"{principal.subject}-{secrets.token_urlsafe(6)}")
+
+    async def _on_tap(self, stream: StreamId, viewer: str, outcome: TapOutcome) -> TapResult:
+        if outcome.card is not None:
+            with suppress(UnknownStream):  # it may be produced by another node
+                self.hub.get(stream).show.tapped(outcome.card.id)
+        return await self.shop.on_tap(stream, viewer, outcome)
 
     def _on_report(self, stream: StreamId, viewer: str, report: Report) -> None:
         p50, p95 = report.age_ms

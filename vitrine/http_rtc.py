@@ -25,7 +25,7 @@ class _Kind:
 
     prefix: str
     role: Role
-    accept: Callable[[StreamId, str], Awaitable[Session]]
+    accept: Callable[[StreamId, str, bool], Awaitable[Session]]
     sessions: Callable[[StreamId], Mapping[str, Session]]
 
 
@@ -34,8 +34,18 @@ class RtcEndpoints:
 
     def __init__(self, hub: Hub, auth: Authenticator) -> None:
         self._auth = auth
-        self._whip = _Kind("/whip", Role.PUBLISH, hub.publish, lambda s: hub.get(s).ingests)
-        self._whep = _Kind("/whep", Role.VIEW, hub.play, lambda s: hub.get(s).playbacks)
+        self._whip = _Kind(
+            "/whip",
+            Role.PUBLISH,
+            lambda stream, offer, force: hub.publish(stream, offer, force=force),
+            lambda stream: hub.get(stream).ingests,
+        )
+        self._whep = _Kind(
+            "/whep",
+            Role.VIEW,
+            lambda stream, offer, _: hub.play(stream, offer),
+            lambda stream: hub.get(stream).playbacks,
+        )
 
     def routes(self) -> list[web.RouteDef]:
         """All methods go to the table in `stream.whip`, which also answers the ones it does not know."""
@@ -53,7 +63,7 @@ class RtcEndpoints:
             if isinstance(decision, whip.Reply):
                 return _response(decision)
             try:
-                session = await kind.accept(stream, decision.text)
+                session = await kind.accept(stream, decision.text, request.query.get("force") == "1")
             except EngineError as error:
                 return _response(whip.refused(error))
             location = f"{kind.prefix}/{stream}/{session.id}"

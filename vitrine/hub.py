@@ -56,6 +56,7 @@ class Hub:
         clock: the engine's clock.
         tasks: group that the loops of the streams run in.
         max_streams: further ones are refused with 503.
+        refusal: why one more stream would break the promise to those that run; empty while there is room.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class Hub:
         clock: Clock,
         tasks: asyncio.TaskGroup,
         max_streams: int = 16,
+        refusal: Callable[[], str] = str,
     ) -> None:
         self._build = build
         self._rtc = rtc
         self._clock = clock
         self._tasks = tasks
         self._max = max_streams
+        self._refusal = refusal
         self._streams: dict[StreamId, StreamRuntime] = {}
         self._closing = False
 
@@ -111,8 +114,10 @@ class Hub:
             runtime.tasks.append(self._tasks.create_task(loop, name=f"{name} {stream}"))
         return runtime
 
-    async def publish(self, stream: StreamId, offer: str) -> Ingest:
+    async def publish(self, stream: StreamId, offer: str, *, force: bool = False) -> Ingest:
         """Accept a WHIP offer.
+
+        A new stream is refused when the device has no room for it; one that was there may always come back.
 
         A publisher with the right key takes over from the one before, which is let go at the first frame of
         the new one: a connection that never delivers takes nothing away.
@@ -120,8 +125,11 @@ class Hub:
         Raises:
             SdpError: the offer cannot be answered.
             PortsExhausted: no UDP port left.
-            TooManyStreams: the limit of this process is reached.
+            TooManyStreams: the limit of this process is reached, or, without `force`, that of its device.
         """
+        known = self._streams.get(stream)
+        if not force and (known is None or not known.epoch) and (reason := self._refusal()):
+            raise TooManyStreams(f"{reason}; try again when a stream has ended, or insist with ?force=1")
         runtime = self.open(stream)
         runtime.epoch += 1
         sink = _ConnectionSink(runtime, runtime.epoch, self._replace_others)

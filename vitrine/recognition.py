@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.budget import BudgetPlanner, BudgetSettings
+from inference.budget import BudgetPlanner, BudgetSettings, device_share
 from inference.classes import ClassRules
 from inference.detection import DetectorSettings, LoadedDetector, load_detector
 from inference.device import DeviceWorker
@@ -17,6 +17,7 @@ from inference.embedder import OnnxEmbedder
 from inference.errors import ProductIndexError
 from inference.index import IndexHolder, build_index, load_index
 from inference.runtime import OrtModel, RuntimeSettings
+from inference.sharing import DeviceShare
 from inference.worker import StreamWorker
 from overlay.catalog.store import CatalogStore
 from stream.clock import Clock
@@ -37,6 +38,7 @@ class Recognition:
         embedder: crops to vectors.
         index: the catalogue's vectors.
         device: the thread that all models run on.
+        share: which stream may use how much of the device, and what runs cost there.
         config: as configured.
     """
 
@@ -44,6 +46,7 @@ class Recognition:
     embedder: OnnxEmbedder
     index: IndexHolder
     device: DeviceWorker
+    share: DeviceShare
     config: InferenceConfig
 
     @property
@@ -52,12 +55,8 @@ class Recognition:
         return Path(self.detector.info.path).stem
 
     def planner(self) -> BudgetPlanner:
-        """A budget planner that already knows what warm-up cost."""
-        settings = BudgetSettings(budget_ms=self.config.budget_ms, rungs=self.detector.rungs)
-        planner = BudgetPlanner(settings)
-        for rung, took_ns in self.detector.warm_ns.items():
-            planner.observe(rung, took_ns)
-        return planner
+        """A stream's budget planner; it shares the device with the others."""
+        return BudgetPlanner(budget_settings(self.config, self.detector), self.share)
 
     def worker(self, stream: StreamId, clock: Clock) -> StreamWorker:
         """A stream's worker."""
@@ -82,6 +81,16 @@ def detector_settings(config: InferenceConfig) -> DetectorSettings:
     )
 
 
+def budget_settings(config: InferenceConfig, detector: LoadedDetector) -> BudgetSettings:
+    """The budget as configured.
+
+    A run can be stopped between two nodes on the CPU. With CUDA graphs or TensorRT the whole graph is one
+    node: there only a run that is nearly sure to end in time is begun.
+    """
+    quantile = 0.9 if detector.provider == "cpu" else 0.99
+    return BudgetSettings(budget_ms=config.budget_ms, rungs=detector.rungs, quantile=quantile)
+
+
 def load_recognition(config: InferenceConfig, clock: Clock) -> Recognition:
     """Load and warm the models. Blocking: a second or two.
 
@@ -103,7 +112,11 @@ def load_recognition(config: InferenceConfig, clock: Clock) -> Recognition:
             "provider": detector.provider,
         },
     )
-    return Recognition(detector, embedder, IndexHolder(), DeviceWorker("device", clock=clock), config)
+    share = device_share(budget_settings(config, detector))
+    for rung, took_ns in detector.warm_ns.items():
+        share.costs.add(rung, took_ns, clock.now_ns())
+    device = DeviceWorker("device", clock=clock)
+    return Recognition(detector, embedder, IndexHolder(), device, share, config)
 
 
 def refresh_index(store: CatalogStore, data_dir: Path, embedder: OnnxEmbedder, holder: IndexHolder) -> int:

@@ -78,6 +78,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         origins: pages of other sites let in, exact ("https://shop.example"); the same origin always is.
         public_url: address people use when a proxy stands in front.
         max_streams: streams this process admits; further ones get 503.
+        force_admission: also admit a stream for which the inference device has no room; all get less then.
         trace: file to which the times of every overlay are written, for measurements.
     """
 
@@ -90,6 +91,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     origins: tuple[str, ...] = ()
     public_url: str = ""
     max_streams: Annotated[int, Meta(ge=1, le=1000)] = 16
+    force_admission: bool = False
     trace: Path | None = None
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from inference.types import Demand, FrameResult, Outcome
 from overlay.hotspots import HotspotProjector, HotspotSettings
@@ -15,6 +16,9 @@ from overlay.types import HotspotFrame, Product
 from stream.clock import Clock
 from stream.types import SourceInfo
 from vitrine.hold import HoldEstimator
+
+TAPPED_NS: Final = 10_000_000_000
+"""A product that was tapped gets more attention for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Show:
         self._settings = settings
         self._hold = HoldEstimator()
         self._consent = Consent()
+        self._tapped_ns: dict[str, int] = {}
 
     @property
     def latency_ms(self) -> int:
@@ -106,8 +111,16 @@ class Show:
         self._publisher.post(self._author.ended(reason))
 
     def demand(self) -> Demand:
-        """Who watches, and how many products are pinned."""
-        return Demand(viewers=self._viewers(), pinned=len(self._author.shown().pinned))
+        """Who watches, and how many products are pinned or were tapped lately."""
+        now_ns = self._clock.now_ns()
+        for product_id in [p for p, at_ns in self._tapped_ns.items() if now_ns - at_ns > TAPPED_NS]:
+            del self._tapped_ns[product_id]
+        pinned = len(self._author.shown().pinned)
+        return Demand(viewers=self._viewers(), pinned=pinned, tapped=len(self._tapped_ns))
+
+    def tapped(self, product_id: str) -> None:
+        """A viewer tapped a product: it is worth a closer look for some seconds."""
+        self._tapped_ns[product_id] = self._clock.now_ns()
 
     def publish(self, result: FrameResult) -> HotspotFrame:
         """Project, author and send one result; positions go out at once."""

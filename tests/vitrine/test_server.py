@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from aiortc import RTCPeerConnection
 
+from inference.types import Demand
 from overlay.messages import Hello, Snapshot, decode_server
 from vitrine.app import Server
 from vitrine.auth import Role
@@ -266,3 +267,21 @@ async def test_raw_garbage_on_the_port_is_refused_or_dropped(rig: Rig) -> None:
         writer.close()
     async with rig.http.get(f"{rig.server.url}/healthz") as reply:
         assert reply.status == 200
+
+
+# ---- room: last, because the crowd stays for two seconds ---------------------------------------------------
+
+
+async def test_a_full_device_refuses_a_new_stream_unless_forced(rig: Rig) -> None:
+    share, clock = rig.server.engine.recognition.share, rig.server.engine.clock
+    for number in range(2_000):
+        share.seen(number, Demand(viewers=1), clock.now_ns())
+    url, headers = f"{rig.server.url}/whip/crowded", {**SDP, **rig.bearer(Role.PUBLISH)}
+    async with rig.http.post(url, data=await offer(), headers=headers) as reply:
+        error = await reply.json()
+        assert (reply.status, error["code"]) == (503, "too-many-streams")
+        assert int(reply.headers["Retry-After"]) > 0 and "?force=1" in error["message"]
+    async with rig.http.post(f"{url}?force=1", data=await offer(), headers=headers) as reply:
+        assert reply.status == 201
+    async with rig.http.post(url, data=await offer(), headers=headers) as reply:
+        assert reply.status == 201, "a stream that was there may always come back"

@@ -21,6 +21,10 @@ INNER = 0.8
 """Share of a box's width and height that is looked at: its rim is half background."""
 
 BLOCK_PX = 16
+LEAST_VECTORS = 3
+SAME_SHIFT = 0.002
+"""Vectors no further apart than this agree: about two pixels of 720p."""
+
 _OFFSETS = (((np.arange(SAMPLES) + 0.5) / SAMPLES - 0.5) * INNER).astype(np.float32)
 
 
@@ -47,19 +51,20 @@ class MotionField:
     def __len__(self) -> int:
         return len(self._vectors)
 
-    def shift(self, boxes: NDArray[np.floating], min_vectors: int = 3) -> Floats:
+    def shift(self, boxes: NDArray[np.floating], guess: Floats) -> tuple[Floats, Floats]:
         """How far each box moved: the median of the vectors inside it.
 
         Args:
-            boxes: (n, 4), x0 y0 x1 y1, at the end of the interval.
-            min_vectors: fewer inside a box give no answer.
+            boxes: (n, 4), x0 y0 x1 y1, in the frame before.
+            guess: (n, 2), how far they should have moved: vectors are kept where they arrive.
 
         Returns:
-            float64 (n, 2), dx and dy; NaN where there is no answer.
+            dx and dy, float64 (n, 2), and how many of the vectors agree, (n,) in 0..1; 0 where a box holds
+            fewer than `LEAST_VECTORS`, and then the guess is the answer.
         """
         grid = self._sorted()
         size = boxes[:, 2:] - boxes[:, :2]
-        middle = (boxes[:, :2] + boxes[:, 2:]) * 0.5
+        middle = (boxes[:, :2] + boxes[:, 2:]) * 0.5 + guess
         # Beyond the picture's edge the cells at its edge answer.
         x = (middle[:, :1] + size[:, :1] * _OFFSETS) * self._columns
         y = (middle[:, 1:] + size[:, 1:] * _OFFSETS) * self._rows
@@ -67,12 +72,15 @@ class MotionField:
         rows = np.minimum(np.maximum(y, 0), self._rows - 1).astype(np.intp)
         cells = grid[rows[:, :, None] * self._columns + columns[:, None, :]].reshape(len(boxes), -1)
         answers = self._moved[cells]
-        answers.sort(axis=1)  # the last row of `_moved` is NaN, which sorts to the end
+        ordered = np.sort(answers, axis=1)  # the last row of `_moved` is NaN, which sorts to the end
         valid = np.count_nonzero(cells >= 0, axis=1)
-        shift: Floats = answers[np.arange(len(boxes)), np.maximum(valid - 1, 0) // 2].astype(np.float64)
+        shift = ordered[np.arange(len(boxes)), np.maximum(valid - 1, 0) // 2].astype(np.float64)
+        off = np.abs(answers - shift[:, None, :]).max(axis=2)
+        near = np.maximum(SAME_SHIFT, 0.3 * np.abs(shift).max(axis=1))
+        agree = np.count_nonzero(off <= near[:, None], axis=1) / np.maximum(valid, SAMPLES**2 / 2)
         within = valid * (size[:, 0] * size[:, 1]) * (len(self._vectors) / SAMPLES**2)
-        shift[within < min_vectors] = np.nan
-        return shift
+        agree[within < LEAST_VECTORS] = 0.0
+        return np.where(agree[:, None] > 0, shift, guess), agree
 
     def _sorted(self) -> NDArray[np.intp]:
         """Index of a vector per cell, flat; -1 where there is none."""

@@ -26,7 +26,6 @@ class MotionSettings:
         wander: growth of the velocity's variance per second.
         first_speed: standard deviation of an unknown velocity, sizes per second.
         fade_s: a velocity not confirmed by a measurement fades with this time constant.
-        min_vectors: codec vectors inside a box that make its shift believable.
         shrink: a velocity within its own standard error counts for 1 / (1 + shrink) of itself.
     """
 
@@ -36,7 +35,6 @@ class MotionSettings:
     wander: float = 2.0
     first_speed: float = 1.0
     fade_s: float = 0.5
-    min_vectors: int = 3
     shrink: float = 0.5
 
 
@@ -87,9 +85,9 @@ class KalmanBank:
         self._cross += fresh
         self._pace += noise * self.settings.wander
 
-    def believe_speed(self, speed: Floats) -> None:
-        """Codec motion measured the centres' velocity (n, 2): take half of it over."""
-        self.speed[:, :2] += 0.5 * (speed - self.speed[:, :2])
+    def believe_speed(self, speed: Floats, sure: Floats) -> None:
+        """The picture showed the centres' velocity (n, 2): take half of it over where it is `sure` (n,)."""
+        self.speed[:, :2] += 0.5 * sure[:, None] * (speed - self.speed[:, :2])
 
     def fade(self, rows: NDArray[np.bool_], dt_s: float) -> None:
         """Let the velocity of unmeasured tracks die away."""

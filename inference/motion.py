@@ -1,7 +1,7 @@
 """Where a box that was *there* is *now*: the motion seen since it was detected.
 
-Codec motion vectors (`inference.field`) move the boxes where a frame brought them, the filter's velocity
-(`inference.kalman`) elsewhere.
+What the picture shows moves the boxes where it shows anything: codec motion vectors (`inference.field`) or
+optical flow (`inference.flow`). Elsewhere the filter's velocity (`inference.kalman`) does.
 """
 
 from __future__ import annotations
@@ -9,13 +9,45 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.field import Motion, MotionField
+from inference.flow import FlowField, Luma, Pyramid
 from inference.kalman import Floats, KalmanBank, MotionSettings, to_centre, to_corners
 
-__all__ = ["KalmanBank", "MotionPath", "MotionSettings", "to_centre", "to_corners"]
+__all__ = ["Followed", "KalmanBank", "MotionPath", "MotionSettings", "to_centre", "to_corners"]
+
+CUT_SHARE = 0.2
+"""A frame with fewer than this share of the usual codec vectors is new altogether."""
+
+WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]])
+
+
+class Field(Protocol):
+    """The motion from one frame to the next."""
+
+    def shift(self, boxes: NDArray[np.floating], guess: Floats) -> tuple[Floats, Floats]:
+        """How far boxes of the frame before moved, (n, 2), and how believable that is, (n,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What happened between two instants.
+
+    Attributes:
+        shift: how far the boxes' centres moved, float64 (n, 2).
+        sure: how much of that the picture showed, (n,) in 0..1; the rest is the filter's guess.
+        camera: how far the picture as a whole moved, (2,).
+        cut: another scene began in between.
+    """
+
+    shift: Floats
+    sure: Floats
+    camera: Floats
+    cut: bool
 
 
 @dataclass(slots=True)
@@ -24,16 +56,18 @@ class _Step:
 
     start_ns: int
     end_ns: int
-    field: MotionField
+    field: Field
+    cut: bool
     generation: int = -1
     shift: Floats | None = None
+    sure: Floats | None = None
 
 
 class MotionPath:
     """The motion seen since the last detection: where a box that was *there* is *now*.
 
-    Where a frame brought codec vectors they move the boxes; elsewhere the filter's velocity does. Kept raw,
-    so a detection that arrives late is carried forward through what has been seen since its capture.
+    Kept raw, so a detection that arrives late is carried forward through what has been seen since its
+    capture.
 
     Attributes:
         base_ns: media time at which the boxes were last known.
@@ -46,21 +80,47 @@ class MotionPath:
         self._last_ns = 0
         self._frame_ns = 0
         self._generation = 0
+        self._usual = 0.0
+        self._picture: tuple[int, Pyramid] | None = None
 
     @property
-    def has_codec_motion(self) -> bool:
-        """Codec vectors have been seen since `base_ns`."""
+    def has_motion(self) -> bool:
+        """The picture's motion has been seen since `base_ns`."""
         return bool(self._steps)
 
-    def add(self, motion: Motion | None, pts_ns: int, size: tuple[int, int] | None = None) -> None:
-        """The frame at `pts_ns` brought `motion` since the one before it. A frame seen before is ignored."""
+    def add(
+        self,
+        motion: Motion | None,
+        pts_ns: int,
+        *,
+        size: tuple[int, int] | None = None,
+        luma: Luma | None = None,
+    ) -> None:
+        """The frame at `pts_ns` came. One seen before is ignored.
+
+        Args:
+            motion: codec vectors since the frame before, if any: `Pixels.motion_vectors`.
+            pts_ns: of the frame.
+            size: of the picture in pixels, for the vectors.
+            luma: a small picture, uint8 (height, width), always of the same size: looked at where there are
+                no vectors. A frame may go without.
+        """
         if pts_ns <= self._last_ns:
             return
         gap_ns = pts_ns - self._last_ns
         # A dropped frame leaves a gap that these vectors do not cover.
         self._frame_ns = min(gap_ns, int(self._frame_ns * 1.05)) if self._frame_ns else gap_ns
+        picture = Pyramid(luma) if luma is not None else None
         if motion is not None and len(motion):
-            self._steps.append(_Step(pts_ns - self._frame_ns, pts_ns, MotionField(motion, size)))
+            cut = len(motion) < CUT_SHARE * self._usual
+            self._usual += 0.1 * (len(motion) - self._usual) if self._usual else len(motion)
+            self._steps.append(_Step(pts_ns - self._frame_ns, pts_ns, MotionField(motion, size), cut))
+        elif picture is not None and self._picture is not None:
+            since_ns, before = self._picture
+            if before.planes[0].shape == picture.planes[0].shape:
+                flow = FlowField(before, picture)
+                self._steps.append(_Step(since_ns, pts_ns, flow, flow.cut))
+        self._picture = (pts_ns, picture) if picture is not None else None
         self._last_ns = pts_ns
 
     def rebase(self, pts_ns: int) -> None:
@@ -76,37 +136,45 @@ class MotionPath:
 
     def shift(self, bank: KalmanBank, pts_ns: int) -> Floats:
         """How far the centres move from `base_ns` to `pts_ns`, float64 (n, 2)."""
+        return self.follow(bank, pts_ns).shift
+
+    def follow(self, bank: KalmanBank, pts_ns: int) -> Followed:
+        """What happened to the boxes between `base_ns` and `pts_ns`."""
         now_ns, speed = self.base_ns, bank.pace()
-        total: Floats = np.zeros((len(bank), 2))
-        if not len(bank) or now_ns == pts_ns:
-            return total
+        total: Floats = np.zeros((len(bank) + 1, 2))  # the last row is the whole picture: the camera
+        sure: Floats = np.zeros(len(bank) + 1)
+        cut = False
         for step in self._steps:
             if step.start_ns >= pts_ns:
                 break
             if step.end_ns <= now_ns:
                 continue
             if step.start_ns > now_ns:
-                total += speed * ((step.start_ns - now_ns) / 1e9)
-            moved = self._work_out(step, bank, total)
+                total[:-1] += speed * ((step.start_ns - now_ns) / 1e9)
+            cut = cut or step.cut
             begin_ns, end_ns = max(step.start_ns, now_ns), min(step.end_ns, pts_ns)
+            moved, shown = self._work_out(step, bank, total)
             total += moved * ((end_ns - begin_ns) / (step.end_ns - step.start_ns))
+            sure += shown * ((end_ns - begin_ns) / (pts_ns - self.base_ns))
             now_ns = end_ns
         if now_ns < pts_ns:
-            total += speed * self._faded_s(now_ns, pts_ns)
-        return total
+            total[:-1] += speed * self._faded_s(now_ns, pts_ns)
+        return Followed(total[:-1], sure[:-1], total[-1], cut)
 
     def _faded_s(self, from_ns: int, to_ns: int) -> float:
         """Seconds of full velocity that a fading one is worth."""
         fade_s = self._settings.fade_s
         return fade_s * (1.0 - math.exp(-max(0, to_ns - from_ns) / 1e9 / fade_s))
 
-    def _work_out(self, step: _Step, bank: KalmanBank, moved: Floats) -> Floats:
-        """What `step` does to boxes that have `moved` this far before it."""
-        if step.shift is not None and step.generation == self._generation:
-            return step.shift
-        guess = bank.speed[:, :2] * ((step.end_ns - step.start_ns) / 1e9)
+    def _work_out(self, step: _Step, bank: KalmanBank, moved: Floats) -> tuple[Floats, Floats]:
+        """What `step` does to boxes that have `moved` this far before it, and to the whole picture."""
+        if step.shift is not None and step.sure is not None and step.generation == self._generation:
+            return step.shift, step.sure
+        guess = np.zeros_like(moved)
+        guess[:-1] = bank.speed[:, :2] * ((step.end_ns - step.start_ns) / 1e9)
         state = bank.state.copy()
-        state[:, :2] += moved + guess
-        found = step.field.shift(to_corners(state), self._settings.min_vectors)
-        step.shift, step.generation = np.where(np.isnan(found), guess, found), self._generation
-        return step.shift
+        state[:, :2] += moved[:-1]
+        boxes = np.concatenate((to_corners(state), WHOLE))
+        step.shift, step.sure = step.field.shift(boxes, guess)
+        step.generation = self._generation
+        return step.shift, step.sure

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.association import Codes, Labels
+from inference.flow import Luma
 from inference.geometry import clip_box, iou_matrix
 from inference.kalman import KalmanBank, to_centre, to_corners
 from inference.life import MAX_GAP_S, Life, Looks, TrackerSettings, likeness, lost_twin, same_product
@@ -79,13 +80,9 @@ class Tracker:
         dt_s = (pts_ns - self._path.base_ns) / 1e9 if self._started else 0.0
         self._started = True
         seen_s = min(dt_s, MAX_GAP_S)
-        if self._lives:
-            shift = self._path.shift(self._bank, pts_ns)
-            if self._path.has_codec_motion and dt_s > 0:
-                self._bank.believe_speed(shift / dt_s)
-            self._bank.predict(seen_s, shift)
-            self._absent_ms += seen_s * 1e3
         self._step_ms = seen_s * 1e3
+        if self._lives:
+            self._advance(dt_s, seen_s, pts_ns)
         matched = self._associate(detections, looks)
         self._measure(matched, detections, pts_ns)
         missed = self._absent_ms > 0
@@ -99,13 +96,35 @@ class Tracker:
         self._remember(pts_ns)
         return self.query(pts_ns)
 
-    def observe(self, motion: NDArray[np.float32] | None, pts_ns: int) -> None:
-        """Take the motion of a frame, in order of frames; a frame seen before is ignored."""
-        self._path.add(motion, pts_ns)
+    def observe(
+        self,
+        motion: NDArray[np.float32] | None,
+        pts_ns: int,
+        *,
+        size: tuple[int, int] | None = None,
+        luma: Luma | None = None,
+    ) -> None:
+        """Take the motion of a frame, in order of frames; a frame seen before is ignored.
 
-    def coast(self, motion: NDArray[np.float32] | None, pts_ns: int) -> tuple[Track, ...]:
+        Args:
+            motion: the frame's `Pixels.motion_vectors`, if any.
+            pts_ns: of the frame.
+            size: of the picture in pixels; without it the vectors' blocks are guessed.
+            luma: a small picture, uint8 (height, width) always of one size (160 x 90 does), where there are
+                no vectors: boxes then follow its optical flow.
+        """
+        self._path.add(motion, pts_ns, size=size, luma=luma)
+
+    def coast(
+        self,
+        motion: NDArray[np.float32] | None,
+        pts_ns: int,
+        *,
+        size: tuple[int, int] | None = None,
+        luma: Luma | None = None,
+    ) -> tuple[Track, ...]:
         """Take the motion of a frame that is not (or not yet) detected. Returns the tracks at that frame."""
-        self.observe(motion, pts_ns)
+        self.observe(motion, pts_ns, size=size, luma=luma)
         return self.query(pts_ns)
 
     def query(self, pts_ns: int) -> tuple[Track, ...]:
@@ -118,7 +137,11 @@ class Tracker:
         if ahead_ms > self._settings.hide_ms:
             return ()
         state = self._bank.state.copy()
-        state[:, :2] += self._path.shift(self._bank, pts_ns)
+        if pts_ns > self._path.base_ns:
+            seen = self._path.follow(self._bank, pts_ns)
+            if seen.cut:
+                return ()
+            state[:, :2] += seen.shift
         boxes = to_corners(state)
         known_ms = np.array([(life.measured_ns - life.first_ns) / 1e6 for life in self._lives])
         shown = self._absent_ms <= np.minimum(self._settings.miss_ms, self._settings.hold_share * known_ms)
@@ -178,6 +201,20 @@ class Tracker:
         return frozenset(life.id for life in self._lives)
 
     # ---- one step ------------------------------------------------------------------------------------------
+
+    def _advance(self, dt_s: float, seen_s: float, pts_ns: int) -> None:
+        """Move everything on to `pts_ns`."""
+        seen, settings = self._path.follow(self._bank, pts_ns), self._settings
+        if self._path.has_motion and dt_s > 0:
+            self._bank.believe_speed(seen.shift / dt_s, seen.sure)
+        away = self._absent_ms > settings.miss_ms
+        if away.any():  # what moves where something was is not that something; the camera moves it
+            seen.shift[away] = seen.camera
+            self._seen[away] += np.tile(seen.camera, 2).astype(np.float32)
+        self._bank.predict(seen_s, seen.shift)
+        self._absent_ms += self._step_ms
+        if seen.cut:  # in another scene position says nothing
+            self._absent_ms = np.maximum(self._absent_ms, settings.near_ms + 1.0)
 
     def _associate(self, detections: Detections, looks: Looks | None) -> Pairs:
         """(row, detection) pairs of all stages."""

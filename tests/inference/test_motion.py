@@ -11,6 +11,7 @@ from inference.motion import MotionPath
 BOX = np.array([[0.4, 0.4, 0.5, 0.6]], np.float32)
 ONE = np.ones(1, np.float32)
 ROW = np.array([0])
+STILL = np.zeros((1, 2))
 MS = 1_000_000
 
 
@@ -78,19 +79,23 @@ def test_unmeasured_speed_fades() -> None:
 
 
 def test_codec_vectors_inside_a_box_shift_it() -> None:
-    shift = MotionField(vectors(0.02, -0.01)).shift(BOX)
+    shift, sure = MotionField(vectors(0.02, -0.01)).shift(BOX, STILL)
+    assert sure[0] == 1.0
     np.testing.assert_allclose(shift, [[0.02, -0.01]], atol=1e-6)
 
 
 def test_the_median_ignores_a_hand_passing_by() -> None:
     field = vectors(0.02, 0.0)
     field[::5, 2:] = 0.3
-    np.testing.assert_allclose(MotionField(field).shift(BOX), [[0.02, 0.0]], atol=1e-6)
+    shift, sure = MotionField(field).shift(BOX, STILL)
+    np.testing.assert_allclose(shift, [[0.02, 0.0]], atol=1e-6)
+    assert sure[0] > 0.5
 
 
 def test_too_few_vectors_give_no_answer() -> None:
     tiny = np.array([[0.4, 0.4, 0.41, 0.41]], np.float32)
-    assert np.isnan(MotionField(vectors(0.02, 0.0)).shift(tiny)).all()
+    shift, sure = MotionField(vectors(0.02, 0.0)).shift(tiny, STILL + 0.01)
+    assert sure[0] == 0.0 and shift.tolist() == [[0.01, 0.01]]
 
 
 def path_at(base_ns: int) -> tuple[MotionPath, KalmanBank]:

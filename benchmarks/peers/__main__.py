@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 
-from benchmarks.peers.registry import HOME, PEERS, Peer
+from benchmarks.peers.registry import ALL, HOME, Peer
 
 
 def prepare(peer: Peer) -> str:
@@ -32,7 +32,7 @@ def main() -> int:
         print("usage: python -m benchmarks.peers setup", file=sys.stderr)
         return 2
     failed = 0
-    for peer in PEERS.values():
+    for peer in ALL.values():
         print(f"{peer.name}: {peer.what} ...", flush=True)
         wrong = prepare(peer)
         failed += bool(wrong)

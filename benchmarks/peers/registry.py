@@ -23,12 +23,14 @@ class Peer:
         module: server in this package, run with the peer's own interpreter.
         requirements: pinned, for pip; empty when Vitrine's own environment has all it needs.
         what: one line for people.
+        subjects: row names, where it is a package with several.
     """
 
     name: str
     module: str
     requirements: tuple[str, ...]
     what: str
+    subjects: tuple[str, ...] = ()
 
     @property
     def python(self) -> Path:
@@ -55,3 +57,42 @@ AIORTC = Peer(
 )
 FASTRTC = Peer("fastrtc", "fastrtc_server", ("fastrtc==0.0.34",), "FastRTC with a video handler")
 PEERS = {peer.name: peer for peer in (AIORTC, FASTRTC)}
+
+_ARRAYS = ("numpy==2.4.6", "scipy==1.17.1")
+TRACKING = (
+    Peer(
+        "trackers",
+        "tracking",
+        ("trackers==2.6.1", "supervision==0.31.2", *_ARRAYS),
+        "Roboflow's trackers",
+        ("trackers ByteTrack", "trackers OC-SORT", "trackers BoT-SORT", "trackers C-BIoU"),
+    ),
+    Peer(
+        "trackforge",
+        "tracking",
+        ("trackforge==0.4.0", *_ARRAYS),
+        "trackers in Rust",
+        (
+            "trackforge ByteTrack",
+            "trackforge OC-SORT",
+            "trackforge BoT-SORT",
+            "trackforge TrackTrack",
+            "trackforge BoT-SORT + looks",
+            "trackforge TrackTrack + looks",
+            "trackforge DeepOC-SORT + looks",
+            "trackforge DeepSORT + looks",
+        ),
+    ),
+    Peer(
+        "norfair",
+        "tracking",
+        ("norfair==2.1.1", *_ARRAYS),
+        "Norfair",
+        ("norfair", "norfair + looks"),
+    ),
+)
+"""Trackers, for ``benchmarks.track``."""
+
+TRACKEVAL = Peer("trackeval", "scoring", ("trackeval==1.3.0", *_ARRAYS), "the scoring kit of MOTChallenge")
+ALL = {**PEERS, **{peer.name: peer for peer in (*TRACKING, TRACKEVAL)}}
+"""Everything that ``python -m benchmarks.peers setup`` prepares."""

@@ -1,0 +1,239 @@
+"""Do boxes stay on their objects, with the same id, better than with any tracker one can install?
+
+All sequences of the shared data, a detection every frame, every third, every sixth, and every third usable
+three frames late; every frame is scored, whether it was detected or not. HOTA (arXiv 2009.07736), IDF1 and
+MOTA are `trackeval`'s own figures. The peers run with their defaults in environments of their own; each may
+hold or coast its boxes between detections, whichever scores better. "+ looks" subjects also get an embedding
+per detection: synthetic ones, for these sequences have no pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.display import Tally, watch
+from benchmarks.harness import Benchmark, CannotRun, Outcome, Settings, main
+from benchmarks.machine import ROOT
+from benchmarks.peers.registry import TRACKEVAL, TRACKING
+from benchmarks.publish import SHARED
+from benchmarks.report import Report, Row, Target, judge
+from benchmarks.sequences import REGIMES, SETS, folders, load
+from benchmarks.track_ours import SUBJECTS as OURS
+
+TRACKS = SHARED / "tracks"
+PEERS = {name: peer for peer in TRACKING for name in peer.subjects}
+SUBJECTS = (*OURS, *PEERS)
+QUICK = ("vitrine", "trackers C-BIoU")
+LEVEL = {"MOT17-val-half"}
+"""Sets on which level is enough: half a point below counts as level."""
+
+OBJECTS = (10, 50, 200)
+WORSE_IF_LESS = ("coverage_pct", "returned_pct")
+WORSE_IF_MORE = (
+    "flicker_per_object_min",
+    "jitter_px",
+    "centre_error_px",
+    "ids_per_object",
+    "first_ms_p50",
+)
+Scores = dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]
+"""Set, subject, regime, mode, metric."""
+
+
+def run(settings: Settings) -> Outcome:
+    """Every subject over every set and regime; a row per subject."""
+    if not TRACKS.exists():
+        raise CannotRun("the shared tracking sequences are not here")
+    if TRACKEVAL.missing:
+        raise CannotRun(f"the scoring kit is missing. {TRACKEVAL.missing}")
+    wanted = [name for name in SUBJECTS if settings.wants(name) and (not settings.quick or name in QUICK)]
+    job: dict[str, object] = {
+        "root": str(TRACKS),
+        "sets": list(SETS if not settings.quick else SETS[:1]),
+        "regimes": list(REGIMES if not settings.quick else ("k1", "k3")),
+        "seed": settings.seed,
+        "frames": 200 if settings.quick else None,
+        "subjects": wanted,
+        "objects": OBJECTS if not settings.quick else OBJECTS[:2],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        boxes = Path(folder) / "boxes"
+        boxes.mkdir()
+        (Path(folder) / "job.json").write_text(json.dumps(job))
+        notes = _follow(settings, Path(folder) / "job.json", boxes)
+        settings.say("scoring")
+        scores = _score(Path(folder) / "job.json", boxes)
+        chosen = best_modes(scores)
+        seen = _display(job, boxes, chosen, settings)
+        speed = {
+            k: v for file in sorted(boxes.glob("*.json")) for k, v in json.loads(file.read_text()).items()
+        }
+    rows = [_row(name, scores, chosen, seen, speed, notes) for name in wanted]
+    return rows, _judge(scores, chosen, seen, speed)
+
+
+def _follow(settings: Settings, job: Path, boxes: Path) -> dict[str, str]:
+    """Run all families; returns why subjects were left out."""
+    wanted, notes = json.loads(job.read_text())["subjects"], dict[str, str]()
+    commands: list[tuple[str, Sequence[str | Path]]] = []
+    if set(wanted) & set(OURS):
+        commands.append(("vitrine", [sys.executable, "-m", "benchmarks.track_ours", job, boxes]))
+    for peer in TRACKING:
+        mine = [name for name in peer.subjects if name in wanted]
+        if peer.missing:
+            notes |= dict.fromkeys(mine, peer.missing)
+        elif mine:
+            commands.append((peer.name, peer.command(peer.name, job, boxes)))
+    for name, command in commands:
+        settings.say(f"{name}: following")
+        done = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            raise CannotRun(f"{name} failed: {done.stderr.strip()[-600:]}")
+    return notes
+
+
+def _score(job: Path, boxes: Path) -> Scores:
+    command = [str(part) for part in TRACKEVAL.command(job, boxes)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise CannotRun(f"scoring failed: {done.stderr.strip()[-600:]}")
+    return cast(Scores, json.loads(done.stdout.splitlines()[-1]))
+
+
+def best_modes(scores: Scores) -> dict[tuple[str, str, str], str]:
+    """(set, subject, regime) to the mode with the higher HOTA."""
+    return {
+        (set_name, subject, regime): max(modes, key=lambda mode: modes[mode]["hota"])
+        for set_name, subjects in scores.items()
+        for subject, regimes in subjects.items()
+        for regime, modes in regimes.items()
+    }
+
+
+def _display(
+    job: dict[str, object], boxes: Path, chosen: dict[tuple[str, str, str], str], settings: Settings
+) -> dict[tuple[str, str, str], dict[str, float | int | str]]:
+    """What viewers see, of (set, subject, regime)."""
+    seen = {}
+    for set_name in cast("list[str]", job["sets"]):
+        frames = cast("int | None", job["frames"])
+        sequences = [load(f, settings.seed, frames) for f in folders(TRACKS, set_name)]
+        for (of_set, subject, regime), mode in chosen.items():
+            if of_set != set_name:
+                continue
+            answers, tally = np.load(boxes / f"{set_name}|{subject}.npz"), Tally()
+            for sequence in sequences:
+                watch(tally, sequence, answers[f"{regime}|{mode}|{sequence.name}"])
+            seen[set_name, subject, regime] = tally.figures()
+    return seen
+
+
+def _row(
+    name: str,
+    scores: Scores,
+    chosen: dict[tuple[str, str, str], str],
+    seen: dict[tuple[str, str, str], dict[str, float | int | str]],
+    speed: dict[str, dict[str, float]],
+    notes: dict[str, str],
+) -> Row:
+    row: Row = {"subject": name}
+    for count, took_ms in speed.get(name, {}).items():
+        row[f"update_ms_{count}_objects"] = round(took_ms, 3)
+    for set_name in scores:
+        for regime in REGIMES:
+            mode = chosen.get((set_name, name, regime))
+            if mode is not None:
+                figures = scores[set_name][name][regime][mode]
+                for metric in ("hota", "idf1", "mota", "idsw"):
+                    row[f"{set_name} {regime} {metric}"] = figures[metric]
+    for (set_name, subject, regime), shown in seen.items():
+        if subject == name:
+            # Beside k3, for the saved file only.
+            end = "" if regime == "k3" else "_curve"
+            row.update({f"{set_name} {regime} {key}{end}": value for key, value in shown.items()})
+    if name in notes:
+        row["note"] = notes[name]
+    return row
+
+
+def rivals(scores: Scores, set_name: str, looks: bool) -> Iterator[str]:
+    """Peers that had what we had: looks or none."""
+    yield from (name for name in scores[set_name] if name in PEERS and (looks or "looks" not in name))
+
+
+def _judge(
+    scores: Scores,
+    chosen: dict[tuple[str, str, str], str],
+    seen: dict[tuple[str, str, str], dict[str, float | int | str]],
+    speed: dict[str, dict[str, float]],
+) -> list[Target]:
+    """HOTA and IDF1 against the best peer of each cell, display against the peer with the best HOTA."""
+    targets = []
+    for name, looks in OURS.items():
+        for set_name, subjects in scores.items():
+            peers = list(rivals(scores, set_name, looks))
+            for regime in subjects.get(name, {}) if peers else ():
+
+                def of(subject: str, metric: str, where: tuple[str, str] = (set_name, regime)) -> float:
+                    mode = chosen[where[0], subject, where[1]]
+                    return scores[where[0]][subject][where[1]][mode][metric]
+
+                bound = ">= -0.5" if set_name in LEVEL else ">= 0"
+                for metric in ("hota", "idf1"):
+                    best = max(peers, key=lambda peer, metric=metric: of(peer, metric))  # type: ignore[misc]
+                    ahead = of(name, metric) - of(best, metric)
+                    what = f"{name}, {set_name} {regime}: {metric.upper()} ahead of {best}"
+                    targets.append(judge(what, ahead, bound, "points"))
+                best = max(peers, key=lambda peer: of(peer, "hota"))
+                bad = worse(seen[set_name, name, regime], seen[set_name, best, regime])
+                what = f"{name}, {set_name} {regime}: display worse than {best}" + (
+                    f" in {', '.join(bad)}" if bad else ""
+                )
+                targets.append(judge(what, len(bad), "<= 0", "figures"))
+    if "50" in speed.get("vitrine", {}):
+        targets.append(judge("an update with 50 objects", speed["vitrine"]["50"], "<= 1", "ms"))
+    return targets
+
+
+def worse(ours: dict[str, float | int | str], theirs: dict[str, float | int | str]) -> list[str]:
+    """Display figures in which ours are worse."""
+    return [key for key in WORSE_IF_LESS if float(ours[key]) < float(theirs[key])] + [
+        key for key in WORSE_IF_MORE if float(ours[key]) > float(theirs[key])
+    ]
+
+
+def draw(report: Report, figure: Figure) -> None:
+    """A panel per set: HOTA per regime, ours thick."""
+    present = [s for s in SETS if any(key.startswith(f"{s} ") for row in report.rows for key in row)]
+    for axes, set_name in zip(
+        figure.subplots(1, max(1, len(present)), squeeze=False)[0], present, strict=True
+    ):
+        for row in report.rows:
+            name = str(row["subject"])
+            points = [(r, row[f"{set_name} {r} hota"]) for r in REGIMES if f"{set_name} {r} hota" in row]
+            if points:
+                axes.plot(
+                    [p[0] for p in points],
+                    [p[1] for p in points],
+                    linewidth=3 if name in OURS else 0.8,
+                    linestyle="--" if "looks" in name else "-",
+                    label=name,
+                )
+        axes.set_title(set_name, fontsize=9)
+    figure.axes[0].set_ylabel("HOTA")
+    figure.axes[-1].legend(fontsize=5)
+
+
+BENCH = Benchmark("track", run, draw, SUBJECTS)
+
+if __name__ == "__main__":
+    raise SystemExit(main(BENCH))

@@ -24,7 +24,7 @@ from inference.model import ModelInfo
 from inference.runtime import OrtModel, RunCancelled, RunFailed, RuntimeSettings
 from inference.types import Detections, Detector, Rung
 from stream.clock import Clock
-from stream.types import Frame, Pixels
+from stream.types import Frame, Pixels, Planes
 
 log = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ def _narrow(data: bytes, rung: Rung, info: ModelInfo, runtime: RuntimeSettings) 
 
 
 class _TimedPixels:
-    """Pixels that measure what `scaled` costs."""
+    """Pixels that measure what scaling costs."""
 
     def __init__(self, pixels: Pixels, clock: Clock) -> None:
         self._pixels = pixels
@@ -242,6 +242,13 @@ class _TimedPixels:
         picture = self._pixels.scaled(width, height, order)
         self.took_ns += self._clock.now_ns() - began_ns
         return picture
+
+    def planes(self, width: int, height: int) -> Planes:
+        """As the original, timed."""
+        began_ns = self._clock.now_ns()
+        planes = self._pixels.planes(width, height)
+        self.took_ns += self._clock.now_ns() - began_ns
+        return planes
 
     def crop(self, box: tuple[float, float, float, float], size: int) -> NDArray[np.uint8]:
         """As the original."""

@@ -9,6 +9,9 @@ from typing import NewType, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+"""Red, green and blue, uint8 (height, width) each; rows may lie apart in memory."""
+
 StreamId = NewType("StreamId", str)
 """Name of a stream: 1..64 of ``a-z 0-9 - _``, starting with a letter or digit. Make one with `stream_id`."""
 
@@ -60,7 +63,7 @@ class Pixels(Protocol):
         """Displayed height in pixels."""
 
     def rgb(self) -> NDArray[np.uint8]:
-        """Full resolution, (height, width, 3), RGB. About 6 ms at 720p: ask only for what needs it."""
+        """Full resolution, (height, width, 3), RGB: 2.8 MB at 720p. Ask only for what needs it."""
 
     def scaled(self, width: int, height: int, order: str = "bgr") -> NDArray[np.uint8]:
         """Scale and convert in one pass.
@@ -69,6 +72,17 @@ class Pixels(Protocol):
             width: pixels, >= 1. The aspect ratio is the caller's business.
             height: pixels, >= 1.
             order: ``"bgr"`` or ``"rgb"`` (height, width, 3), or ``"gray"`` (height, width): luma.
+        """
+
+    def planes(self, width: int, height: int) -> Planes:
+        """Scale and convert in one pass, red, green and blue apart: what a model's input is filled from.
+
+        Args:
+            width: pixels, >= 1. The aspect ratio is the caller's business.
+            height: pixels, >= 1.
+
+        Returns:
+            Views, read-only: nothing is copied.
         """
 
     def crop(self, box: tuple[float, float, float, float], size: int) -> NDArray[np.uint8]:

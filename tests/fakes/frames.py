@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.types import Frame, MediaTime, stream_id
+from stream.types import Frame, MediaTime, Planes, stream_id
 
 DEMO = stream_id("demo")
 
@@ -22,6 +22,10 @@ class FlatPixels:
     def scaled(self, width: int, height: int, order: str = "bgr") -> NDArray[np.uint8]:
         shape = (height, width) if order == "gray" else (height, width, 3)
         return np.full(shape, 128, np.uint8)
+
+    def planes(self, width: int, height: int) -> Planes:
+        plane = np.full((height, width), 128, np.uint8)
+        return plane, plane, plane
 
     def crop(self, box: tuple[float, float, float, float], size: int) -> NDArray[np.uint8]:
         return np.full((size, size, 3), 128, np.uint8)

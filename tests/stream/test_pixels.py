@@ -58,6 +58,57 @@ def test_channel_order(order: str, red: tuple[int, int, int]) -> None:
     assert near(array[4, 4], red)
 
 
+def test_planes_are_the_channels_of_the_scaled_picture_and_read_only() -> None:
+    pixels = pixels_of(quadrants())
+    planes = pixels.planes(32, 24)
+    np.testing.assert_array_equal(np.stack(planes, axis=2), pixels.scaled(32, 24, "rgb"))
+    for plane, colour in zip(planes, QUADRANTS[0], strict=True):
+        assert abs(int(plane[4, 4]) - colour) <= 12
+        with pytest.raises(ValueError, match="read-only"):
+            plane[0, 0] = 1
+    with pytest.raises(ValueError, match="size: got 32x0"):
+        pixels.planes(32, 0)
+
+
+def test_planes_stay_when_the_next_picture_is_converted() -> None:
+    reformatter = StreamReformatter()
+    first, second = (av.VideoFrame.from_ndarray(picture(n, 640, 360), format="rgb24") for n in (5, 9))
+    held = AvPixels(first.reformat(format="yuv420p"), reformatter).planes(320, 180)
+    before = [plane.copy() for plane in held]
+    AvPixels(second.reformat(format="yuv420p"), reformatter).planes(320, 180)
+    del first
+    np.testing.assert_array_equal(held, before)
+
+
+def test_colours_keep_their_edges_when_scaled() -> None:
+    # Red beside blue: formats that halve the chroma once more smear it over four pixels.
+    array = np.zeros((64, 64, 3), np.uint8)
+    array[:, :32] = (255, 0, 0)
+    array[:, 32:] = (0, 0, 255)
+    row = pixels_of(array).scaled(32, 32, "bgr")[16].astype(int)
+    assert near(row[14, ::-1].astype(np.uint8), (255, 0, 0), 20)
+    assert near(row[17, ::-1].astype(np.uint8), (0, 0, 255), 20)
+
+
+def test_a_turned_picture_has_turned_planes() -> None:
+    pixels = pixels_of(quadrants())
+    pixels._turns = 1
+    assert (pixels.width, pixels.height) == (48, 64)
+    np.testing.assert_array_equal(
+        np.stack(pixels.planes(24, 32), axis=2), np.rot90(pixels_of(quadrants()).scaled(32, 24, "rgb"))
+    )
+    assert pixels.scaled(24, 32, "gray").shape == (32, 24)
+    assert pixels.rgb().shape == (64, 48, 3)
+
+
+def test_few_converters_are_kept() -> None:
+    reformatter = StreamReformatter()
+    pixels = AvPixels(av.VideoFrame.from_ndarray(quadrants(), format="rgb24"), reformatter)
+    for side in range(8, 48):
+        assert pixels.scaled(side, side).shape == (side, side, 3)
+    assert len(reformatter._converters) == 8
+
+
 def test_gray_is_luma() -> None:
     array = pixels_of(quadrants()).scaled(32, 24, "gray")
     assert array.shape == (24, 32)

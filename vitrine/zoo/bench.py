@@ -16,7 +16,7 @@ from inference.embedder import OnnxEmbedder
 from inference.runtime import OrtModel
 from inference.types import Rung
 from stream.clock import Clock, MonotonicClock
-from stream.types import Frame, MediaTime, stream_id
+from stream.types import Frame, MediaTime, Planes, stream_id
 
 PICTURE = (1280, 720)
 STAGES = ("preprocess", "detect", "decode")
@@ -175,6 +175,7 @@ class _Painted:
     def __init__(self, rgb: NDArray[np.uint8]) -> None:
         self._image = Image.fromarray(rgb)
         self._scaled: dict[tuple[int, int, str], NDArray[np.uint8]] = {}
+        self._planes: dict[tuple[int, int], Planes] = {}
         self.width, self.height = self._image.size
 
     def rgb(self) -> NDArray[np.uint8]:
@@ -188,6 +189,14 @@ class _Painted:
             array = np.asarray(self._image.resize((width, height)))
             self._scaled[key] = np.ascontiguousarray(array[:, :, ::-1] if order == "bgr" else array)
         return self._scaled[key]
+
+    def planes(self, width: int, height: int) -> Planes:
+        """As `scaled`, channel by channel."""
+        key = (width, height)
+        if key not in self._planes:
+            red, green, blue = (np.asarray(band) for band in self._image.resize((width, height)).split())
+            self._planes[key] = (red, green, blue)
+        return self._planes[key]
 
     def crop(self, box: tuple[float, float, float, float], size: int) -> NDArray[np.uint8]:
         """A part of it, squashed."""

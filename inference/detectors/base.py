@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.detectors.picture import ImageInput, Picture, image_mismatch, planes_of
+from inference.detectors.picture import ImageInput, Picture, image_mismatch, inner_of
 from inference.errors import AmbiguousModel, ModelError
 from inference.geometry import fit, unletterbox
 from inference.model import ModelInfo
@@ -66,7 +66,7 @@ class DetectorFamily(Protocol):
 
 
 class Family:
-    """What most families share: preprocessing by description. Subclasses are stateless and thread-safe.
+    """What most families share: preprocessing by description. Subclasses are thread-safe.
 
     Attributes:
         family: registry name.
@@ -175,8 +175,10 @@ def picture_into(
         float32 (1, 3, rung.height, rung.width), BGR 0..255, `fill` where there is no picture; the letterbox.
     """
     letterbox, width, height = fit(frame.pixels.width, frame.pixels.height, rung, centred=centred)
-    scaled = frame.pixels.scaled(width, height, "bgr")
-    return planes_of(scaled, letterbox, Picture("bgr", "centred" if centred else "top-left", fill)), letterbox
+    planes = np.full((1, 3, rung.height, rung.width), fill, np.float32)
+    red, green, blue = frame.pixels.planes(width, height)
+    inner_of(planes[0], letterbox, width, height)[...] = (blue, green, red)
+    return planes, letterbox
 
 
 def output(

@@ -1,7 +1,8 @@
 """How a family wants its picture, and the one place where frames become model inputs. Pure.
 
-The frame is scaled and converted in one pass by whoever made it (`Pixels.scaled`); what is left is to put the
-picture in its place and to give its values the scale that the model was trained with.
+The frame is scaled and converted in one pass by whoever made it (`Pixels.planes`); what is left is to put the
+picture in its place and to give its values the scale that the model was trained with: one pass more, straight
+into the input that the model reads.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.buffers import Buffers
 from inference.errors import ModelError
 from inference.geometry import fit
 from inference.model import ModelInfo, TensorInfo
 from inference.types import Letterbox, Rung
-from stream.types import Frame
+from stream.types import Frame, Planes
 
 Feeds = dict[str, NDArray[np.generic]]
 Colour = tuple[float, float, float]
@@ -27,6 +29,7 @@ _DTYPES: dict[str, type[np.float32] | type[np.float16] | type[np.uint8]] = {
     "tensor(uint8)": np.uint8,
 }
 """Types an image input may have."""
+_LEVELS = np.arange(256, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +113,18 @@ class ImageInput:
         self._dtype = _DTYPES[image.dtype]
         self._last = channels_last(image)
         self._batch = image.shape[0] or 1
+        raw = self._dtype is np.uint8
+        self._mean = np.array((0, 0, 0) if raw else picture.mean, np.float32)
+        self._factor = np.float32(1) / np.array((1, 1, 1) if raw else picture.std, np.float32)
+        self._fill = np.float32(round(picture.fill) if raw else picture.fill)
+        self._buffers = Buffers()
 
     def feed(self, frame: Frame, rung: Rung) -> tuple[NDArray[np.generic], Letterbox]:
-        """`frame` scaled once, straight to its place in an input of `rung`.
+        """`frame` scaled once, straight to its place in an input of `rung`. Thread-safe.
 
         Returns:
-            The input, contiguous, in the model's own layout and type; and the letterbox to undo.
+            The input, contiguous, in the model's own layout and type; and the letterbox to undo. The memory
+            is used again once nothing refers to it any more. Read it, do not write: the padding is kept.
         """
         pixels, wanted = frame.pixels, self._picture
         if wanted.place == "stretch":
@@ -124,60 +133,50 @@ class ImageInput:
         else:
             centred = wanted.place == "centred"
             letterbox, width, height = fit(pixels.width, pixels.height, rung, centred=centred)
-        scaled = pixels.scaled(width, height, wanted.order)
-        if self._dtype is np.uint8:
-            return self._bytes(scaled, letterbox), letterbox
-        planes = planes_of(scaled, letterbox, wanted)
-        if self._last:
-            planes = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
-        return self._batched(planes.astype(self._dtype, copy=False)), letterbox
+        red, green, blue = pixels.planes(width, height)
+        channels = (red, green, blue) if wanted.order == "rgb" else (blue, green, red)
+        array = self._buffers.take(letterbox, lambda: self._surround(letterbox))
+        planes = array[0].transpose(2, 0, 1) if self._last else array[0]
+        put(channels, inner_of(planes, letterbox, width, height), self._mean, self._factor)
+        return array, letterbox
 
-    def _bytes(self, scaled: NDArray[np.uint8], letterbox: Letterbox) -> NDArray[np.generic]:
-        height, width = scaled.shape[:2]
-        canvas = scaled[None]
-        if (width, height) != (letterbox.width, letterbox.height):
-            canvas = np.full((1, letterbox.height, letterbox.width, 3), round(self._picture.fill), np.uint8)
-            top, left = int(letterbox.pad_y), int(letterbox.pad_x)
-            canvas[0, top : top + height, left : left + width] = scaled
-        if not self._last:
-            canvas = canvas.transpose(0, 3, 1, 2)
-        return self._batched(np.ascontiguousarray(canvas))
-
-    def _batched(self, one: NDArray[np.generic]) -> NDArray[np.generic]:
-        if self._batch == 1:
-            return one
-        whole = np.zeros((self._batch, *one.shape[1:]), one.dtype)
-        whole[0] = one[0]
-        return whole
+    def _surround(self, letterbox: Letterbox) -> NDArray[np.generic]:
+        """An input without its picture: what is around it, and the empty places of a batch."""
+        size = (letterbox.height, letterbox.width)
+        shape = (*size, 3) if self._last else (3, *size)
+        array = np.zeros((self._batch, *shape), self._dtype)
+        planes = array[0].transpose(2, 0, 1) if self._last else array[0]
+        for channel in range(3):
+            planes[channel] = (self._fill - self._mean[channel]) * self._factor[channel]
+        return array
 
 
-def planes_of(scaled: NDArray[np.uint8], letterbox: Letterbox, wanted: Picture) -> NDArray[np.float32]:
-    """A scaled picture as planes, put in its place and given the model's scale of values.
-
-    Args:
-        scaled: uint8 (h, w, 3), channels as `wanted.order` says.
-        letterbox: where it goes.
-        wanted: mean, std, and the value around it.
-
-    Returns:
-        float32 (1, 3, letterbox.height, letterbox.width), owned by the caller.
-    """
-    height, width = scaled.shape[:2]
+def inner_of(
+    planes: NDArray[np.generic], letterbox: Letterbox, width: int, height: int
+) -> NDArray[np.generic]:
+    """The place of a picture of `width` x `height` within planes (3, h, w): a view."""
     top, left = int(letterbox.pad_y), int(letterbox.pad_x)
-    bottom, right = top + height, left + width
-    planes = np.empty((1, 3, letterbox.height, letterbox.width), np.float32)
-    mean = np.array(wanted.mean, np.float32)
-    factor = np.float32(1.0) / np.array(wanted.std, np.float32)
-    around = ((np.float32(wanted.fill) - mean) * factor)[:, None, None]
-    planes[0, :, :top] = around
-    planes[0, :, bottom:] = around
-    planes[0, :, top:bottom, :left] = around
-    planes[0, :, top:bottom, right:] = around
-    for channel in range(3):
-        inner = planes[0, channel, top:bottom, left:right]
-        inner[...] = scaled[:, :, channel]
-        if mean[channel]:
-            inner -= mean[channel]
-        if factor[channel] != 1:
-            inner *= factor[channel]
-    return planes
+    return planes[:, top : top + height, left : left + width]
+
+
+def put(
+    channels: Planes,
+    into: NDArray[np.generic],
+    mean: NDArray[np.float32],
+    factor: NDArray[np.float32],
+) -> None:
+    """Write (channel - mean) * factor into (3, h, w), in place.
+
+    A plain copy and two passes in place are faster than one pass that converts as it computes; where there is
+    nothing to compute the copy is all.
+    """
+    for index, channel in enumerate(channels):
+        plane, off, by = into[index], mean[index], factor[index]
+        if plane.dtype == np.float16:  # which processors compute in software: a table is four times as fast
+            plane[...] = ((_LEVELS - off) * by).astype(np.float16)[channel]
+            continue
+        plane[...] = channel
+        if off:
+            np.subtract(plane, off, out=plane)
+        if by != 1:
+            np.multiply(plane, by, out=plane)

@@ -3,14 +3,28 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inference.detectors.picture import ImageInput, Picture, image_mismatch, input_size, planes_of
+from inference.detectors.picture import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ImageInput,
+    Picture,
+    image_mismatch,
+    input_size,
+)
 from inference.errors import ModelError
 from inference.model import ModelInfo, TensorInfo
-from inference.types import Letterbox, Rung
+from inference.types import Rung
+from stream.types import Frame, MediaTime, stream_id
+from tests.fakes.frames import FlatPixels
 from tests.inference.detectors.cases import Shape
 from tests.inference.models import painted
 
 RGB = Picture("rgb", "centred", fill=114.0)
+
+
+def grey(width: int, height: int) -> Frame:
+    """128 all over."""
+    return Frame(stream_id("demo"), MediaTime(1, 0), 0, 0, 0, FlatPixels(width, height))
 
 
 def info(shape: Shape, dtype: str = "tensor(float)", more: int = 0) -> ModelInfo:
@@ -51,18 +65,60 @@ def test_what_is_no_single_colour_picture_is_refused(model: ModelInfo) -> None:
         ImageInput(model, RGB)
 
 
-def test_padding_has_its_value_after_mean_and_std() -> None:
+@pytest.mark.parametrize("layout", ["planes", "channels last"])
+@pytest.mark.parametrize(("size", "inside"), [((60, 30), np.s_[24:72, :]), ((30, 60), np.s_[:, 24:72])])
+def test_padding_has_its_value_after_mean_and_std(
+    size: tuple[int, int], inside: tuple[slice, slice], layout: str
+) -> None:
     wanted = Picture("rgb", "centred", fill=100.0, mean=(10.0, 20.0, 30.0), std=(2.0, 4.0, 5.0))
-    inner = np.full((2, 4, 3), 50, np.uint8)
-    planes = planes_of(inner, Letterbox(1, 1, 1, 2, 6, 6), wanted)
-    assert planes.shape == (1, 3, 6, 6) and planes.dtype == np.float32
-    np.testing.assert_allclose(planes[0, :, 2, 1], [20, 7.5, 4])
-    np.testing.assert_allclose(planes[0, :, 0, 0], [45, 20, 14])
-    inside = np.zeros((6, 6), bool)
-    inside[2:4, 1:5] = True
-    for channel, (middle, around) in enumerate(((20, 45), (7.5, 20), (4, 14))):
-        np.testing.assert_allclose(planes[0, channel][inside], middle)
-        np.testing.assert_allclose(planes[0, channel][~inside], around)
+    model = info((1, 3, 96, 96) if layout == "planes" else (1, 96, 96, 3))
+    array, _ = ImageInput(model, wanted).feed(grey(*size), Rung(96, 96))
+    assert array.dtype == np.float32 and array.flags.c_contiguous
+    planes = array[0] if layout == "planes" else array[0].transpose(2, 0, 1)
+    mask = np.zeros((96, 96), bool)
+    mask[inside] = True
+    for plane, middle, around in zip(planes, (59, 27, 19.6), (45, 20, 14), strict=True):
+        np.testing.assert_allclose(plane[mask], middle, rtol=1e-6)
+        np.testing.assert_allclose(plane[~mask], around, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["tensor(float)", "tensor(float16)", "tensor(uint8)"])
+@pytest.mark.parametrize("shape", [(1, 3, 96, 96), (1, 96, 96, 3), (2, 3, 96, 96)])
+def test_an_input_that_somebody_holds_is_never_overwritten(shape: Shape, dtype: str) -> None:
+    image = ImageInput(info(shape, dtype), RGB)
+    first, _ = image.feed(painted(96, 54, (0, 0, 96, 54)), Rung(96, 96))
+    part = first[0, :1]
+    before = first.copy()
+    second, _ = image.feed(painted(96, 54, (0, 0, 1, 1)), Rung(96, 96))
+    del first
+    third, _ = image.feed(painted(96, 54, (0, 0, 1, 1)), Rung(96, 96))
+    np.testing.assert_array_equal(part, before[0, :1])
+    np.testing.assert_array_equal(second, third)
+    assert not np.shares_memory(second, third)
+
+
+def test_an_input_that_nobody_holds_is_filled_again() -> None:
+    image = ImageInput(info((1, 3, 96, 96)), RGB)
+    frame = painted(96, 54, (10, 10, 60, 50))
+    kept, _ = image.feed(frame, Rung(96, 96))
+    wanted, where = kept.copy(), kept.ctypes.data
+    del kept
+    again, _ = image.feed(frame, Rung(96, 96))
+    assert again.ctypes.data == where
+    np.testing.assert_array_equal(again, wanted)
+
+
+def test_a_batch_has_the_frame_first_and_nothing_behind() -> None:
+    array, _ = ImageInput(info((3, 3, 96, 96)), RGB).feed(grey(96, 96), Rung(96, 96))
+    assert array.shape == (3, 3, 96, 96)
+    assert (array[0] == 128).all() and not array[1:].any()
+
+
+def test_half_precision_is_rounded_once() -> None:
+    wanted = Picture("rgb", "stretch", mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    half, _ = ImageInput(info((1, 3, 8, 8), "tensor(float16)"), wanted).feed(grey(8, 8), Rung(8, 8))
+    full, _ = ImageInput(info((1, 3, 8, 8)), wanted).feed(grey(8, 8), Rung(8, 8))
+    np.testing.assert_array_equal(half, full.astype(np.float16))
 
 
 @pytest.mark.parametrize("place", ["top-left", "centred", "stretch"])

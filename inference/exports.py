@@ -124,4 +124,8 @@ def session_at(data: bytes, rung: Rung, info: ModelInfo, runtime: RuntimeSetting
         ModelError: the graph cannot be rewritten, or does not load.
     """
     name = f"{info.path} at {rung.width}x{rung.height}"
-    return OrtModel(rewrite(data, rung, info.path), runtime, path=name)
+
+    def made() -> bytes:
+        return rewrite(data, rung, info.path)
+
+    return OrtModel(made(), runtime, path=name, remake=made)

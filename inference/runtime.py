@@ -7,8 +7,8 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -105,6 +105,7 @@ class OrtModel:
         source: a file, or the bytes of one.
         settings: provider and threads.
         path: what to call it in messages when `source` is bytes.
+        remake: makes those bytes again for `renew`, so that they need not be kept.
 
     Attributes:
         info: inputs, outputs, metadata, sha256 of the file.
@@ -115,9 +116,18 @@ class OrtModel:
     """
 
     def __init__(
-        self, source: str | Path | bytes, settings: RuntimeSettings = RuntimeSettings(), *, path: str = ""
+        self,
+        source: str | Path | bytes,
+        settings: RuntimeSettings = RuntimeSettings(),
+        *,
+        path: str = "",
+        remake: Callable[[], bytes] | None = None,
     ) -> None:
         data, name = (source, path or "model") if isinstance(source, bytes) else _read(Path(source))
+        self._settings = settings
+        self._remake = remake or (
+            (lambda: source) if isinstance(source, bytes) else (lambda: _read(Path(source))[0])
+        )
         self._session = _session(data, name, settings)
         self.provider = _short(self._session.get_providers()[0])
         self.info = _info(self._session, name, hashlib.sha256(data).hexdigest())
@@ -158,6 +168,25 @@ class OrtModel:
         if stopped_ns:
             return RunCancelled(time.monotonic_ns() - stopped_ns)
         return RunOk(dict(zip(self._outputs, arrays, strict=True)), took_ns)
+
+    def renew(self, provider: str | None = None) -> None:
+        """Load the model into a new session and warm it; a run in the old one is left to itself. Blocking.
+
+        Args:
+            provider: what to run on from now on; None: as before.
+
+        Raises:
+            ModelError: it does not load or run; the old session stays.
+        """
+        settings = replace(self._settings, provider=provider) if provider else self._settings
+        session, before = _session(self._remake(), self.info.path, settings), self._session
+        self._session = session
+        try:
+            self.warm_up(1)
+        except ModelError:
+            self._session = before
+            raise
+        self._settings, self.provider = settings, _short(session.get_providers()[0])
 
     def warm_up(self, runs: int = 3) -> int:
         """Run on zeros, so that the first frame does not pay for first-time work (up to 100 ms).

@@ -22,6 +22,7 @@ from inference.errors import RuntimeStuck
 from inference.geometry import pad_box
 from inference.index import IndexHolder
 from inference.matcher import Matcher, MatcherSettings
+from inference.recovery import Recovery
 from inference.tracker import Tracker, TrackerSettings
 from inference.types import Box, FrameResult, Outcome, Plan, Track
 from stream.clock import Clock, MonotonicClock
@@ -32,6 +33,8 @@ __all__ = ["DetectorSettings", "LoadedDetector", "StreamWorker", "WorkerSettings
 log = logging.getLogger(__name__)
 
 EMBED_PRIORITY = 1
+RENEW_NS = 120_000_000_000
+"""Loading the models anew may take so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class StreamWorker:
         embedder: OnnxEmbedder | None = None,
         index: IndexHolder | None = None,
         settings: WorkerSettings = WorkerSettings(),
+        recovery: Recovery | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.stream = stream
@@ -91,6 +95,7 @@ class StreamWorker:
         self._embedder = embedder
         self._index = index
         self._settings = settings
+        self._recovery = recovery or Recovery(())
         self._clock = clock or MonotonicClock()
         self._embedding: asyncio.Future[_Seen | Cancelled] | None = None
         self._extra_ns: dict[str, int] = {}
@@ -120,12 +125,17 @@ class StreamWorker:
             raise
         except Exception as error:
             self._complain(error)
+            if self._recovery.failed(str(error)):
+                self._renew()
             tracks = self.tracker.query(frame.pts_ns)
             return self._result(frame, Outcome.FAILED, tracks, {"detect": clock.now_ns() - asked_ns})
         if isinstance(answer, Cancelled):
+            if answer.stuck and self._recovery.stuck():
+                self._renew()
             stage = "detect" if answer.started else "queue"
             tracks = self.tracker.query(frame.pts_ns)
             return self._result(frame, Outcome.CANCELLED, tracks, {stage: clock.now_ns() - asked_ns})
+        self._recovery.worked()
         started_ns, detected = answer
         began_ns = clock.now_ns()
         tracks = self.tracker.step(detected.detections, None, frame.pts_ns)
@@ -170,6 +180,17 @@ class StreamWorker:
         stages["match"] = self._clock.now_ns() - began_ns + extra.pop("match", 0)
         stages.update(extra)
         return FrameResult(frame.stream, frame.time, frame.pts_ns, frame.arrived_ns, outcome, matched, stages)
+
+    def _renew(self) -> None:
+        """Load the models anew on the device's thread, before anything else runs there."""
+        deadline_ns = self._clock.now_ns() + RENEW_NS
+        done = self._device.submit(lambda handle: self._recovery.renew(), deadline_ns, priority=-1)
+        done.add_done_callback(self._renewed)
+
+    def _renewed(self, done: asyncio.Future[None | Cancelled]) -> None:
+        self._recovery.renewed()
+        if not done.cancelled() and (error := done.exception()) is not None:
+            log.error("models cannot be renewed", extra={"error": str(error)})
 
     def _embed_some(self, frame: Frame, tracks: tuple[Track, ...], limit: int) -> None:
         """Start embedding the crops that are worth it, unless the last ones are still under way."""

@@ -42,6 +42,8 @@ CORES = (
     "stream/bitstream.py",
     "inference/geometry.py",
     "inference/budget.py",
+    "inference/costs.py",
+    "inference/sharing.py",
     "inference/motion.py",
     "inference/tracker.py",
     "inference/matcher.py",

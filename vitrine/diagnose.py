@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from inference.device import DeviceStatistics
 from vitrine.figures import Percentiles, StreamFigures
 
 LOW_FPS: Final = 12.0
@@ -14,6 +15,7 @@ DROP_SHARE: Final = 0.05
 STALE_MS: Final = 250.0
 OVERLAY_AGE_MS: Final = 400.0
 DECODE_MS: Final = 25.0
+OVERSHOOT_MS: Final = 25.0
 ENOUGH_FRAMES: Final = 30
 """Shares of fewer frames than this say nothing."""
 
@@ -41,6 +43,23 @@ class Recent:
     misses: int = 0
     failed: int = 0
     drops: Mapping[str, int] = field(default_factory=dict)
+
+
+def device_problems(device: DeviceStatistics) -> tuple[str, ...]:
+    """Problems of the inference device since the start."""
+    found = []
+    if device.abandoned:
+        found.append(
+            f"{device.abandoned} runs would not stop and lost their thread; 'vitrine models check FILE' "
+            "tests the model"
+        )
+    mean_ms = device.overshoot_sum_ns / max(1, device.cancelled + device.abandoned) / 1e6
+    if mean_ms > OVERSHOOT_MS:
+        found.append(
+            f"cancelled runs give the device back {mean_ms:.0f} ms after their deadline on average: this "
+            "model or provider can hardly be stopped; raise inference.budget_ms or use a smaller size"
+        )
+    return tuple(found)
 
 
 def diagnose(figures: StreamFigures, recent: Recent) -> tuple[str, ...]:

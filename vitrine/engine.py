@@ -32,7 +32,7 @@ from vitrine.config import Config
 from vitrine.errors import AuthError, UnknownStream
 from vitrine.hub import Hub, StreamRuntime
 from vitrine.keys import load_keys
-from vitrine.metrics import Metrics
+from vitrine.metrics import DeviceCollector, Metrics
 from vitrine.pipeline import Pipeline, PipelineParts
 from vitrine.recognition import Recognition, load_recognition, refresh_index_off_loop
 from vitrine.shop import Shop, shop_policy
@@ -95,6 +95,7 @@ class Engine:
             else given
         )
         self._stack.push_async_callback(self.recognition.device.close)
+        self.metrics.registry.register(DeviceCollector(self.recognition.device.statistics))
         self._bus = await self._open_bus()
         self.shop = await self._stack.enter_async_context(
             Shop(config, self.store, self.recognition.embedder, self.clock)

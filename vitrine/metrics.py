@@ -6,7 +6,7 @@ passed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from msgspec.structs import replace
@@ -20,7 +20,10 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from inference.device import DeviceStatistics
 from inference.types import FrameResult, Outcome
 from stream.types import StreamId
 from vitrine.diagnose import Recent, diagnose
@@ -48,6 +51,7 @@ _BUCKETS: Final = (
     2.5,
     10.0,
 )
+_JOB_OUTCOMES: Final = ("done", "cancelled", "expired", "failed", "abandoned")
 _OUTCOMES: Final = {
     Outcome.DETECTED: "detected",
     Outcome.COASTED: "propagated",
@@ -260,3 +264,24 @@ class StreamMetrics:
         """Median of the viewers' medians, p95 of their p95."""
         median = self._overlay_age_p50.percentiles(now_ns).p50
         return Percentiles(median, self._overlay_age.percentiles(now_ns).p95)
+
+
+class DeviceCollector(Collector):
+    """Jobs by outcome, how long cancelled ones overshot, and how many wait."""
+
+    def __init__(self, statistics: Callable[[], DeviceStatistics]) -> None:
+        self._statistics = statistics
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics now."""
+        seen = self._statistics()
+        jobs = CounterMetricFamily("vitrine_device_jobs", "Inference runs by outcome.", labels=("outcome",))
+        for outcome in _JOB_OUTCOMES:
+            jobs.add_metric((outcome,), getattr(seen, outcome))
+        yield jobs
+        words = "From the deadline of cancelled runs to the device being free again."
+        yield CounterMetricFamily(
+            "vitrine_device_overshoot_seconds", words, value=seen.overshoot_sum_ns / 1e9
+        )
+        yield GaugeMetricFamily("vitrine_device_overshoot_seconds_max", words, seen.overshoot_max_ns / 1e9)
+        yield GaugeMetricFamily("vitrine_device_waiting", "Inference jobs in the queue now.", seen.waiting)

@@ -16,6 +16,7 @@ from inference.embedded import DETECTOR, EMBEDDER, embedded_model
 from inference.embedder import OnnxEmbedder
 from inference.errors import ProductIndexError
 from inference.index import IndexHolder, build_index, load_index
+from inference.recovery import Recovery
 from inference.runtime import OrtModel, RuntimeSettings
 from inference.sharing import DeviceShare
 from inference.worker import StreamWorker
@@ -39,6 +40,7 @@ class Recognition:
         index: the catalogue's vectors.
         device: the thread that all models run on.
         share: which stream may use how much of the device, and what runs cost there.
+        recovery: what is done when a model stops working.
         config: as configured.
     """
 
@@ -47,6 +49,7 @@ class Recognition:
     index: IndexHolder
     device: DeviceWorker
     share: DeviceShare
+    recovery: Recovery
     config: InferenceConfig
 
     @property
@@ -66,6 +69,7 @@ class Recognition:
             detector=self.detector,
             embedder=self.embedder,
             index=self.index,
+            recovery=self.recovery,
             clock=clock,
         )
 
@@ -98,7 +102,8 @@ def load_recognition(config: InferenceConfig, clock: Clock) -> Recognition:
         ModelError: a model is missing, unreadable or of no known family.
     """
     runtime = RuntimeSettings(provider=config.provider, threads=config.threads)
-    embedder = OnnxEmbedder(OrtModel(config.embedder or embedded_model(EMBEDDER), runtime))
+    looks = OrtModel(config.embedder or embedded_model(EMBEDDER), runtime)
+    embedder = OnnxEmbedder(looks)
     detector = load_detector(
         config.detector or embedded_model(DETECTOR),
         rungs=config.ladder() or None,
@@ -116,7 +121,8 @@ def load_recognition(config: InferenceConfig, clock: Clock) -> Recognition:
     for rung, took_ns in detector.warm_ns.items():
         share.costs.add(rung, took_ns, clock.now_ns())
     device = DeviceWorker("device", clock=clock)
-    return Recognition(detector, embedder, IndexHolder(), device, share, config)
+    recovery = Recovery([*detector.models.values(), looks], share.costs.forget)
+    return Recognition(detector, embedder, IndexHolder(), device, share, recovery, config)
 
 
 def refresh_index(store: CatalogStore, data_dir: Path, embedder: OnnxEmbedder, holder: IndexHolder) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from vitrine.diagnose import device_problems
 from vitrine.engine import Engine
 from vitrine.figures import EngineFigures, HotspotFigures, StreamFigures, StreamStatus
 from vitrine.hub import StreamRuntime
@@ -20,13 +21,14 @@ def engine_figures(engine: Engine) -> EngineFigures:
     """All figures, now."""
     now_ns = engine.clock.now_ns()
     reason = not_ready(engine)
+    device = engine.recognition.device.statistics()
     return EngineFigures(
         now_ms=int(time.time() * 1000),
         uptime_s=round((now_ns - engine.started_ns) / 1e9, 1),
         version=version(),
         model=engine.recognition.model_name,
         provider=engine.recognition.detector.provider,
-        problems=(reason,) if reason else (),
+        problems=((reason,) if reason else ()) + engine.recognition.recovery.told + device_problems(device),
         streams=tuple(stream_figures(engine, runtime, now_ns) for runtime in engine.hub),
     )
 

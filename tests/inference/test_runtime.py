@@ -53,6 +53,32 @@ def test_wrong_input_is_a_failed_run_not_a_crash() -> None:
     assert "image" in outcome.message
 
 
+def test_a_model_can_be_loaded_anew_from_what_it_was_made_of(tmp_path: Path) -> None:
+    path = tmp_path / "made.onnx"
+    path.write_bytes(yolox_model([(32, 32, 16, 16, 0.9, 0)]))
+    asked: list[int] = []
+
+    def remake() -> bytes:
+        asked.append(1)
+        return path.read_bytes()
+
+    for model in (OrtModel(path, CPU), OrtModel(remake(), CPU, remake=remake), OrtModel(remake(), CPU)):
+        model.renew("cpu")
+        assert model.provider == "cpu"
+        assert isinstance(model.run({"image": np.zeros((1, 3, 64, 64), np.float32)}), RunOk)
+    assert len(asked) == 3, "made twice by the test, once to renew"
+
+
+def test_a_model_that_cannot_be_loaded_anew_goes_on_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "made.onnx"
+    path.write_bytes(yolox_model([]))
+    model = OrtModel(path, CPU)
+    path.write_bytes(b"damaged meanwhile")
+    with pytest.raises(ModelError):
+        model.renew()
+    assert isinstance(model.run({"image": np.zeros((1, 3, 64, 64), np.float32)}), RunOk)
+
+
 def test_warm_up_reports_the_fastest_run() -> None:
     assert 0 < OrtModel(yolox_model([]), CPU).warm_up() < 1_000_000_000
 

@@ -18,6 +18,7 @@ from inference.device import DeviceWorker
 from inference.embedder import OnnxEmbedder
 from inference.errors import ModelError, RuntimeStuck
 from inference.index import IndexHolder, LoadedIndex
+from inference.recovery import Recovery
 from inference.runtime import OrtModel, RuntimeSettings
 from inference.types import (
     Detections,
@@ -166,6 +167,52 @@ async def test_a_slow_handler_never_delays_by_more_than_its_deadline(
         assert result.outcome is Outcome.CANCELLED
         assert time.monotonic() - began < 0.2
     assert device.statistics().waiting == 0
+
+
+class Card:
+    """A model on a provider that can be told to be dead."""
+
+    def __init__(self) -> None:
+        self.provider, self.renewed = "cuda", 0
+
+    def renew(self, provider: str | None = None) -> None:
+        self.provider, self.renewed = provider or self.provider, self.renewed + 1
+
+
+async def test_a_dead_provider_is_left_for_the_cpu_and_the_show_goes_on(
+    device: DeviceWorker, detector: LoadedDetector
+) -> None:
+    card = Card()
+
+    def run() -> None:
+        if card.provider == "cuda":
+            raise ModelError("the device is lost")
+
+    recovery = Recovery([card])
+    worker = StreamWorker(CLIP, device=device, detector=scripted(detector, run), recovery=recovery)
+    outcomes = [(await worker.process(picture(number), plan())).outcome for number in range(6)]
+    assert outcomes == [Outcome.FAILED] * 3 + [Outcome.DETECTED] * 3
+    assert (card.provider, card.renewed) == ("cpu", 1)
+    (words,) = recovery.told
+    assert words.startswith("cuda failed (the device is lost); recognition runs on the CPU")
+
+
+async def test_a_run_that_does_not_come_back_costs_its_session(
+    device: DeviceWorker, detector: LoadedDetector
+) -> None:
+    card, release, runs = Card(), threading.Event(), iter([True])
+
+    def hang_once() -> None:
+        if next(runs, False):
+            release.wait()
+
+    worker = StreamWorker(
+        CLIP, device=device, detector=scripted(detector, hang_once), recovery=Recovery([card])
+    )
+    assert (await worker.process(picture(0), plan(ms=5))).outcome is Outcome.CANCELLED
+    assert (await worker.process(picture(1), plan())).outcome is Outcome.DETECTED
+    assert (card.provider, card.renewed) == ("cuda", 1)
+    release.set()
 
 
 # ---- products ----------------------------------------------------------------------------------------------

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from inference.device import DeviceStatistics
 from stream.types import SourceInfo
-from vitrine.diagnose import Recent, diagnose
+from vitrine.diagnose import Recent, device_problems, diagnose
 from vitrine.figures import FrameCounts, Percentiles, StreamFigures
 
 GOOD = StreamFigures(
@@ -84,3 +85,14 @@ def test_nobody_watching_needs_no_detection() -> None:
 def test_drops_come_worst_first() -> None:
     first, second = diagnose(GOOD, Recent(300, 150, drops={"late": 30, "undecodable": 60}))
     assert "undecodable" in first and "late" in second
+
+
+def test_a_device_that_stops_in_time_has_no_problems() -> None:
+    assert device_problems(DeviceStatistics(done=900, cancelled=90, overshoot_sum_ns=90_000_000)) == ()
+
+
+def test_a_device_that_cannot_be_stopped_is_named() -> None:
+    (words,) = device_problems(DeviceStatistics(done=9, cancelled=10, overshoot_sum_ns=400_000_000))
+    assert "40 ms after their deadline" in words
+    (words,) = device_problems(DeviceStatistics(abandoned=2))
+    assert words.startswith("2 runs would not stop")

@@ -4,12 +4,14 @@ import json
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from inference.device import DeviceStatistics
 from inference.types import FrameResult, Outcome
 from stream.types import MediaTime, SourceInfo, stream_id
 from vitrine.figures import EngineFigures, HotspotFigures, StreamStatus, encode
-from vitrine.metrics import Metrics, StreamMetrics
+from vitrine.metrics import DeviceCollector, Metrics, StreamMetrics
 
 MS = 1_000_000
 S = 1000 * MS
@@ -149,3 +151,21 @@ def test_two_engines_in_one_process_do_not_share_counts() -> None:
     first.stream(DEMO).frame_in(0)
     assert ("vitrine_frames_total", (("outcome", "in"), ("stream", "demo"))) not in samples(second)
     assert first.stream(DEMO) is first.stream(DEMO)
+
+
+def test_the_device_is_read_when_it_is_asked_for() -> None:
+    now = [DeviceStatistics()]
+    registry = CollectorRegistry()
+    registry.register(DeviceCollector(lambda: now[0]))
+    now[0] = DeviceStatistics(
+        done=7, cancelled=2, waiting=1, overshoot_sum_ns=3_000_000, overshoot_max_ns=2_000_000
+    )
+    lines = generate_latest(registry).decode().splitlines()
+    for line in (
+        'vitrine_device_jobs_total{outcome="done"} 7.0',
+        'vitrine_device_jobs_total{outcome="cancelled"} 2.0',
+        "vitrine_device_overshoot_seconds_total 0.003",
+        "vitrine_device_overshoot_seconds_max 0.002",
+        "vitrine_device_waiting 1.0",
+    ):
+        assert line in lines

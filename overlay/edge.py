@@ -30,7 +30,7 @@ Admit: TypeAlias = Callable[[str, Mapping[str, str]], Admission | tuple[int, str
 """(path with query, headers by lower-case name) -> admitted, or (HTTP status, message).
 
 Called before the upgrade is accepted. Browsers cannot read the status of a refused upgrade, so 401, 403 and
-404 are told as close codes 4401 and 4404 (docs/wire-protocol.md); every other status refuses over HTTP.
+404 are told as close codes 4401 and 4404 (docs/protocol.md); every other status refuses over HTTP.
 """
 
 OnTap: TypeAlias = Callable[[StreamId, str, TapOutcome], Awaitable[TapResult]]

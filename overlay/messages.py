@@ -1,6 +1,6 @@
 """Wire messages between the gateway and a viewer, JSON over websocket, version 1.
 
-`docs/wire-protocol.md` tells the same in words, with examples. Every message is an object with a tag ``t``.
+`docs/protocol.md` tells the same in words, with examples. Every message is an object with a tag ``t``.
 Positions are full state and may be skipped (latest wins); events are ordered by ``seq`` and never skipped.
 Coordinates are integers 0..10000 of the displayed picture. RTP timestamps are unsigned 32-bit.
 """

@@ -1,4 +1,4 @@
-"""What was drawn at an instant: the history of samples and the drawing rule of docs/wire-protocol.md."""
+"""What was drawn at an instant: the history of samples and the drawing rule of docs/protocol.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator is shown, as JSON: "Operator figures" of `docs/wire-protocol.md`."""
+"""What an operator is shown, as JSON: "Operator figures" of `docs/protocol.md`."""
 
 from __future__ import annotations
 

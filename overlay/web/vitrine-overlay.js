@@ -140,7 +140,7 @@ function blend(a, b, f) {
   return spots;
 }
 
-/** The last seconds of samples, and the drawing rule of docs/wire-protocol.md. Bounded in time, samples and epochs. */
+/** The last seconds of samples, and the drawing rule of docs/protocol.md. Bounded in time, samples and epochs. */
 export class SampleHistory {
   /** @type {Map<number, Sample[]>} oldest first */
   #epochs = new Map();
@@ -441,7 +441,7 @@ export function backoffMs(attempt, random) {
 }
 
 /**
- * What to do when the overlay's connection closed, by the close codes of docs/wire-protocol.md.
+ * What to do when the overlay's connection closed, by the close codes of docs/protocol.md.
  *
  * @param {number} code close code
  * @param {number} attempt retries since the last snapshot

@@ -22,7 +22,7 @@ from overlay.messages import (
 )
 from tests.overlay.builders import card, sample, spot
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "wire-protocol.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
 FROM_VIEWERS = {"hello", "tap", "report", "seen"}
 
 

@@ -76,7 +76,7 @@ STAGE_MS = {
 
 
 def operator_figures(now_s: float, live: bool, viewers: int, problems: list[str]) -> Json:
-    """Figures as docs/wire-protocol.md has them: calm, with a slow swell and a slow detector now and then."""
+    """Figures as docs/protocol.md has them: calm, with a slow swell and a slow detector now and then."""
     swell = 1 + 0.25 * math.sin(now_s / 9) + 0.1 * math.sin(now_s / 2.3)
     spike = 2.2 if int(now_s) % 40 in (20, 21, 22) else 1.0
 

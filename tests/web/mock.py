@@ -1,4 +1,4 @@
-"""A stand-in for the whole server, to look at the pages with: it speaks docs/wire-protocol.md.
+"""A stand-in for the whole server, to look at the pages with: it speaks docs/protocol.md.
 
 It plays a clip (or two drawn cards) over WebRTC, so that every frame's timestamp is known, and sends the true
 boxes over the websocket with a delay. ``python -m tests.web.mock`` prints its address. Not production code.

@@ -97,6 +97,11 @@ class LoadedDetector:
         return next(iter(self.models.values())).provider
 
     @property
+    def cancellable(self) -> bool:
+        """Every run can be stopped at its deadline; otherwise only one that will end in time may begin."""
+        return all(model.cancellable for model in self.models.values())
+
+    @property
     def working_point(self) -> float:
         """The score above which a detection is more often right than not: the scale of the model's scores.
 

@@ -7,7 +7,7 @@ anchors: they are refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import onnx
 from onnx import shape_inference
@@ -84,6 +84,26 @@ def rewrite(model: bytes, rung: Rung, path: str = "model") -> bytes:
         _check(proto, before, old, rung, path)
     rewritten: bytes = proto.SerializeToString()
     return rewritten
+
+
+def halved(model: bytes, convert: Callable[[object], object], path: str = "model") -> bytes:
+    """`model` computing in 16-bit floating point, its inputs and outputs as they were.
+
+    Args:
+        model: an ONNX file's bytes.
+        convert: `onnx.ModelProto` to the same in 16 bit.
+        path: for error messages.
+
+    Raises:
+        ModelError: not ONNX, or something in it cannot be converted.
+    """
+    try:
+        converted = convert(onnx.load_model_from_string(model))
+        assert isinstance(converted, onnx.ModelProto)
+        data: bytes = converted.SerializeToString()
+    except Exception as error:  # the converter's errors share no base class
+        raise ModelError(f"{path}: cannot be converted to 16 bit: {str(error).strip()[-200:]}") from error
+    return data
 
 
 def _set(proto: onnx.ModelProto, dim: onnx.TensorShapeProto.Dimension, value: int) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import logging
 import os
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from inference.bound import Array, Binding, BoundRuns, Session, Value
 from inference.deadline import Cancelled, JobCancelled, RunHandle
 from inference.device import DeviceStatistics, DeviceWorker
 from inference.errors import ModelError
+from inference.gpu import CPU, SHORT, Machine, Way, look, ways
+from inference.ladder import halved
 from inference.model import ModelInfo, TensorInfo
 
 __all__ = [
@@ -37,9 +41,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
-TENSORRT = "TensorrtExecutionProvider"
 _ERRORS_ONLY = 4
 """Log severity: 3 prints every error to the terminal in red; ours are raised and logged instead."""
 
@@ -63,10 +64,19 @@ class RuntimeSettings:
         provider: ``"auto"`` (the best that works), ``"cpu"``, ``"cuda"`` or ``"tensorrt"``.
         threads: threads within one run; 0 chooses a half of the processors, at most 4. More threads lower the
             median and raise the tail.
+        half: 16-bit floating point on a GPU. The CPU computes that in software: there it changes nothing.
+        graphs: CUDA graphs, where the model's shapes are fixed: less work per run for the processor, and no
+            run can be stopped any more.
+        bind: inputs and outputs at fixed addresses of the device, where the model's shapes are fixed.
+        engines: folder for TensorRT's engines and timings; empty keeps none, and every start builds them.
     """
 
     provider: str = "auto"
     threads: int = 0
+    half: bool = False
+    graphs: bool = False
+    bind: bool = False
+    engines: str = ""
 
     def intra_threads(self) -> int:
         """Threads within one run, resolved."""
@@ -98,6 +108,14 @@ class RunFailed:
 RunOutcome = RunOk | RunCancelled | RunFailed
 
 
+class _Open(NamedTuple):
+    """A session, how it was made, and what to try where it does not run."""
+
+    session: ort.InferenceSession
+    way: Way
+    rest: tuple[Way, ...]
+
+
 class OrtModel:
     """One ONNX model in one session, ready to run.
 
@@ -106,10 +124,10 @@ class OrtModel:
         settings: provider and threads.
         path: what to call it in messages when `source` is bytes.
         remake: makes those bytes again for `renew`, so that they need not be kept.
+        machine: what the machine has; None looks.
 
     Attributes:
         info: inputs, outputs, metadata, sha256 of the file.
-        provider: ``"cpu"``, ``"cuda"`` or ``"tensorrt"``: what the session really uses.
 
     Raises:
         ModelError: the file is missing, is no ONNX model, or cannot be run.
@@ -122,16 +140,33 @@ class OrtModel:
         *,
         path: str = "",
         remake: Callable[[], bytes] | None = None,
+        machine: Machine | None = None,
     ) -> None:
         data, name = (source, path or "model") if isinstance(source, bytes) else _read(Path(source))
         self._settings = settings
+        self._machine = machine
         self._remake = remake or (
             (lambda: source) if isinstance(source, bytes) else (lambda: _read(Path(source))[0])
         )
-        self._session = _session(data, name, settings)
-        self.provider = _short(self._session.get_providers()[0])
-        self.info = _info(self._session, name, hashlib.sha256(data).hexdigest())
+        self._open = _session(data, name, settings, _ways(settings, machine))
+        self.info = _info(self._open.session, name, hashlib.sha256(data).hexdigest())
         self._outputs = [tensor.name for tensor in self.info.outputs]
+        self._local = threading.local()
+
+    @property
+    def provider(self) -> str:
+        """``"cpu"``, ``"cuda"`` or ``"tensorrt"``: what the session really uses."""
+        return SHORT.get(self._open.way.first, self._open.way.first)
+
+    @property
+    def way(self) -> str:
+        """The same with what goes with it, for people: ``"cuda with 16 bit and CUDA graphs"``."""
+        return str(self._open.way)
+
+    @property
+    def cancellable(self) -> bool:
+        """A run can be stopped at its deadline. Where it cannot, only one that will end in time may begin."""
+        return self._open.way.cancellable
 
     def run(self, feeds: Mapping[str, NDArray[np.generic]], handle: RunHandle | None = None) -> RunOutcome:
         """Run once. Blocking, thread-safe; `handle` can stop it from another thread between two nodes.
@@ -156,7 +191,7 @@ class OrtModel:
                 return RunCancelled(0)
         began_ns = time.monotonic_ns()
         try:
-            arrays = self._session.run(self._outputs, feeds, options)
+            arrays = self._execute(self._open, feeds, options)
         except Exception as error:  # ORT's exceptions share no base class
             if stopped_ns:
                 return RunCancelled(time.monotonic_ns() - stopped_ns)
@@ -179,14 +214,14 @@ class OrtModel:
             ModelError: it does not load or run; the old session stays.
         """
         settings = replace(self._settings, provider=provider) if provider else self._settings
-        session, before = _session(self._remake(), self.info.path, settings), self._session
-        self._session = session
+        before = self._open
+        self._open = _session(self._remake(), self.info.path, settings, _ways(settings, self._machine))
         try:
             self.warm_up(1)
         except ModelError:
-            self._session = before
+            self._open = before
             raise
-        self._settings, self.provider = settings, _short(session.get_providers()[0])
+        self._settings = settings
 
     def warm_up(self, runs: int = 3) -> int:
         """Run on zeros, so that the first frame does not pay for first-time work (up to 100 ms).
@@ -198,14 +233,36 @@ class OrtModel:
             ModelError: an input's type is unknown here, or the model does not run.
         """
         feeds = {tensor.name: _zeros(tensor, self.info.path) for tensor in self.info.inputs}
-        best_ns = 0
-        for _ in range(runs):
+        best_ns = done = 0
+        while done < runs:
             outcome = self.run(feeds)
             if isinstance(outcome, RunFailed):
-                raise ModelError(f"the model does not run: {outcome.message}")
+                if not self._open.rest:
+                    raise ModelError(f"the model does not run: {outcome.message}")
+                _tell(self._open.way, outcome.message)
+                self._open = _session(self._remake(), self.info.path, self._settings, self._open.rest)
+                best_ns = done = 0
+                continue
             if isinstance(outcome, RunOk):
                 best_ns = min(best_ns or outcome.took_ns, outcome.took_ns)
+            done += 1
         return best_ns
+
+    def _execute(self, opened: _Open, feeds: Mapping[str, Array], options: ort.RunOptions) -> Sequence[Array]:
+        session = opened.session
+        if not opened.way.bound:
+            return session.run(self._outputs, feeds, options)
+        runs = cast("BoundRuns | None", getattr(self._local, "runs", None))
+        if runs is None or runs.session is not session:
+            device = "cpu" if opened.way.first == CPU else "cuda"
+            runs = BoundRuns(cast(Session, session), self._outputs, device, _allocate)
+            self._local.runs = runs
+
+        def execute(binding: Binding, graph: int) -> None:
+            options.add_run_config_entry("gpu_graph_id", str(graph))
+            session.run_with_iobinding(binding, options)
+
+        return runs.run(feeds, execute)
 
 
 def choose_providers(wanted: str) -> list[str]:
@@ -214,49 +271,36 @@ def choose_providers(wanted: str) -> list[str]:
     Raises:
         ModelError: `wanted` is not a known provider.
     """
-    if wanted not in ("auto", "cpu", "cuda", "tensorrt"):
-        raise ModelError(f"provider: got {wanted!r}, expected auto, cpu, cuda or tensorrt")
-    return list(_working_providers(wanted))
+    return [name for name, _ in ways(wanted, RuntimeSettings(wanted), machine())[0].providers]
+
+
+@lru_cache(maxsize=1)
+def machine() -> Machine:
+    """What this machine has, looked for once per process, without letting the look print."""
+    return look(ort.get_available_providers(), ort.preload_dlls)
+
+
+def _ways(settings: RuntimeSettings, given: Machine | None) -> list[Way]:
+    found = ways(settings.provider, settings, given or machine())
+    if given is None:
+        _say(settings.provider, str(found[0]), machine().why_not(settings.provider))
+    return found
 
 
 @lru_cache(maxsize=8)
-def _working_providers(wanted: str) -> tuple[str, ...]:
-    """Probed once per process and said once in the log, without letting the probe print."""
-    found: list[str] = []
-    offered = ort.get_available_providers()
-    if wanted != "cpu" and CUDA in offered and _cuda_devices():
-        ort.preload_dlls()
-        if wanted == "tensorrt" and TENSORRT in offered and _loadable("libnvinfer.so.10"):
-            found.append(TENSORRT)
-        found.append(CUDA)
-    found.append(CPU)
-    asked_for_more = wanted in ("cuda", "tensorrt") and len(found) == 1
+def _say(wanted: str, chosen: str, why_not: str) -> None:
+    """Once per process."""
     log.log(
-        logging.WARNING if asked_for_more else logging.INFO,
+        logging.WARNING if why_not else logging.INFO,
         "inference provider chosen",
-        extra={"wanted": wanted, "provider": _short(found[0])},
+        extra={"wanted": wanted, "provider": chosen, **({"reason": why_not} if why_not else {})},
     )
-    return tuple(found)
 
 
-def _cuda_devices() -> int:
-    """CUDA devices the driver shows; 0 without a driver. Prints nothing, unlike asking ONNX Runtime."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
-        count = ctypes.c_int(0)
-        if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-            return 0
-        return count.value
-    except (OSError, AttributeError):
-        return 0
-
-
-def _loadable(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
+def _tell(way: Way, message: str) -> None:
+    log.warning(
+        "model does not run like this, trying the next way", extra={"way": str(way), "error": message}
+    )
 
 
 def _read(path: Path) -> tuple[bytes, str]:
@@ -268,31 +312,66 @@ def _read(path: Path) -> tuple[bytes, str]:
         ) from error
 
 
-def _session(data: bytes, name: str, settings: RuntimeSettings) -> ort.InferenceSession:
+def _session(data: bytes, name: str, settings: RuntimeSettings, wanted: Sequence[Way]) -> _Open:
+    """The first of `wanted` that works.
+
+    Raises:
+        ModelError: not even the last does.
+    """
     ort.set_default_logger_severity(_ERRORS_ONLY)
-    options = ort.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = settings.intra_threads()
-    options.inter_op_num_threads = 1
-    # Spinning threads burn three times the CPU at 20 ms gaps and delay the event loop; measured.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers = choose_providers(settings.provider)
-    try:
-        return ort.InferenceSession(data, options, providers)
-    except Exception as error:  # ORT's exceptions share no base class
-        if providers[0] != CPU:
-            log.warning(
-                "model does not run on this provider, using the CPU", extra={"provider": providers[0]}
+    last = len(wanted) - 1
+    for index, way in enumerate(wanted):
+        options = ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = settings.intra_threads()
+        options.inter_op_num_threads = 1
+        # Spinning threads burn three times the CPU at 20 ms gaps and delay the event loop; measured.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            model = halved(data, _to_half, name) if way.halved else data
+            # Its own fallback prints, and says nothing to the caller.
+            session = ort.InferenceSession(model, options, way.providers, enable_fallback=0)
+        except Exception as error:  # ORT's exceptions share no base class
+            if index < last:
+                _tell(way, str(error).strip()[-200:])
+                continue
+            raise ModelError(
+                f"{name}: got {len(data)} bytes that are not a usable ONNX model "
+                f"({str(error).strip()[-200:]}); expected a complete .onnx file"
+            ) from error
+        reason = _unusable(session, way)
+        if not reason or index == last:
+            return _Open(
+                session, replace(way, bound=way.bound and _fixed(session)), tuple(wanted[index + 1 :])
             )
-            return _session(data, name, RuntimeSettings("cpu", settings.threads))
-        raise ModelError(
-            f"{name}: got {len(data)} bytes that are not a usable ONNX model "
-            f"({str(error).strip()[-200:]}); expected a complete .onnx file"
-        ) from error
+        _tell(way, reason)
+    raise AssertionError("there is always a last way")
 
 
-def _short(provider: str) -> str:
-    return {CPU: "cpu", CUDA: "cuda", TENSORRT: "tensorrt"}.get(provider, provider)
+def _unusable(session: ort.InferenceSession, way: Way) -> str:
+    """Why a session that was made is not what was asked for; empty where it is."""
+    got = session.get_providers()
+    if way.first not in got:
+        return f"the provider was dropped; the session uses {', '.join(got)}"
+    if way.graphs and not _fixed(session):
+        return "its shapes are not fixed, which CUDA graphs need"
+    return ""
+
+
+def _fixed(session: ort.InferenceSession) -> bool:
+    """All shapes are known before a run."""
+    nodes = [*session.get_inputs(), *session.get_outputs()]
+    return all(isinstance(size, int) and size > 0 for node in nodes for size in node.shape)
+
+
+def _to_half(model: object) -> object:
+    from onnxruntime.transformers.float16 import convert_float_to_float16  # it loads for a second
+
+    return convert_float_to_float16(model, keep_io_types=True)
+
+
+def _allocate(like: Array, device: str) -> Value:
+    return ort.OrtValue.ortvalue_from_shape_and_type(like.shape, like.dtype, device, 0)
 
 
 def _info(session: ort.InferenceSession, path: str, sha256: str) -> ModelInfo:

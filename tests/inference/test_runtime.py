@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -11,13 +13,20 @@ import pytest
 from inference.deadline import Cancelled, JobCancelled, RunHandle
 from inference.device import DeviceWorker
 from inference.errors import ModelError
+from inference.gpu import CPU as CPU_PROVIDER
+from inference.gpu import CUDA, ON_CPU, Machine, ways
+from inference.ladder import halved
 from inference.runtime import (
     OrtModel,
     RunCancelled,
     RunFailed,
     RunOk,
     RuntimeSettings,
+    _Open,
+    _session,
+    _to_half,
     choose_providers,
+    machine,
 )
 from tests.inference.models import colour_embedder, constant_model, slow_model, yolox_model
 
@@ -77,6 +86,108 @@ def test_a_model_that_cannot_be_loaded_anew_goes_on_as_it_was(tmp_path: Path) ->
     with pytest.raises(ModelError):
         model.renew()
     assert isinstance(model.run({"image": np.zeros((1, 3, 64, 64), np.float32)}), RunOk)
+
+
+def test_bound_memory_gives_the_same_results_and_they_stay() -> None:
+    data = slow_model(2)
+    plain, bound = OrtModel(data, CPU), OrtModel(data, CPU)
+    bound._open = bound._open._replace(way=replace(bound._open.way, bound=True))
+    rng = np.random.default_rng(1)
+    pictures = [rng.random((512, 512), np.float32) for _ in range(4)]
+    held = [bound.run({"x0": picture}) for picture in pictures]
+    for picture, outcome in zip(pictures, held, strict=True):
+        wanted = plain.run({"x0": picture})
+        assert isinstance(outcome, RunOk) and isinstance(wanted, RunOk)
+        for name, array in wanted.outputs.items():
+            np.testing.assert_array_equal(outcome.outputs[name], array)
+    assert pictures[0][0, 0] != pictures[1][0, 0], "the inputs were not overwritten either"
+
+
+def test_bound_memory_is_each_threads_own() -> None:
+    model = OrtModel(slow_model(2), CPU)
+    model._open = model._open._replace(way=replace(model._open.way, bound=True))
+
+    def work(value: float) -> bool:
+        feeds = {"x0": np.full((512, 512), value, np.float32)}
+        first = model.run(feeds)
+        assert isinstance(first, RunOk)
+        results = [model.run(feeds) for _ in range(10)]
+        return all(
+            isinstance(one, RunOk) and np.array_equal(one.outputs["x2"], first.outputs["x2"])
+            for one in results
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, (1.0, 2.0))) == [True, True]
+
+
+def test_a_bound_run_can_be_stopped_too() -> None:
+    model = OrtModel(slow_model(), CPU)
+    model._open = model._open._replace(way=replace(model._open.way, bound=True))
+    feeds = {"x0": np.ones((512, 512), np.float32)}
+    whole = model.run(feeds)
+    assert isinstance(whole, RunOk)
+    handle = RunHandle()
+    Timer(whole.took_ns / 5e9, handle.cancel).start()
+    assert isinstance(model.run(feeds, handle), RunCancelled)
+    assert isinstance(model.run(feeds), RunOk)
+
+
+@pytest.mark.parametrize(
+    "settings", [RuntimeSettings("cuda"), RuntimeSettings("cuda", half=True, graphs=True)]
+)
+def test_a_gpu_that_does_not_work_after_all_ends_on_the_cpu_in_silence(
+    settings: RuntimeSettings, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    if machine().cuda:
+        pytest.skip("there is a GPU here")
+    pretended = Machine((CUDA, CPU_PROVIDER), 1)
+    with caplog.at_level("WARNING"):
+        model = OrtModel(yolox_model([]), settings, machine=pretended)
+    assert (model.provider, model.way, model.cancellable) == ("cpu", "cpu", True)
+    assert len(caplog.records) == len(ways("cuda", settings, pretended)) - 1
+    assert model.warm_up() > 0
+    printed = capfd.readouterr()
+    assert printed.out == "" and printed.err == ""
+
+
+def test_what_fails_when_warmed_gives_way_to_the_next() -> None:
+    model = OrtModel(yolox_model([]), CPU)
+    broken = replace(model._open.way, graphs=True, cancellable=False)
+    model._open = _Open(Breaking(), broken, (ON_CPU,))  # type: ignore[arg-type]
+    before = model.cancellable
+    assert model.warm_up() > 0
+    assert (before, model.cancellable, model.way) == (False, True, "cpu")
+
+
+class Breaking:
+    """A session that was made and cannot run."""
+
+    def run(self, *_: object) -> None:
+        raise RuntimeError("CUDA failure 700")
+
+
+def test_only_fixed_shapes_are_bound() -> None:
+    wishes = RuntimeSettings("cpu", bind=True)
+    assert OrtModel(yolox_model([]), wishes)._open.way == ON_CPU
+    bound = replace(ON_CPU, bound=True)
+    assert _session(yolox_model([]), "fixed", wishes, [bound]).way.bound
+    assert not _session(colour_embedder(), "open", wishes, [bound]).way.bound
+
+
+def test_half_precision_computes_nearly_the_same(tmp_path: Path) -> None:
+    rows = [(32.0, 32.0, 16.0, 16.0, 0.9, 0)]
+    whole, half = yolox_model(rows), halved(yolox_model(rows), _to_half)
+    feeds = {"image": np.full((1, 3, 64, 64), 90, np.float32)}
+    results = [OrtModel(data, CPU).run(feeds) for data in (whole, half)]
+    first, second = results
+    assert isinstance(first, RunOk) and isinstance(second, RunOk)
+    assert second.outputs["output"].dtype == np.float32
+    np.testing.assert_allclose(
+        second.outputs["output"].astype(np.float32), first.outputs["output"].astype(np.float32), atol=0.05
+    )
+    with pytest.raises(ModelError, match="m: cannot be converted to 16 bit"):
+        halved(b"no model", _to_half, "m")
 
 
 def test_warm_up_reports_the_fastest_run() -> None:

@@ -99,7 +99,7 @@ class Batches:
         rng = self.rng
         photo = self.held[rng.integers(len(self.held))]
         image, labels = photo.image, photo.labels
-        if rng.random() < 0.4:
+        if rng.random() < 0.5:
             image = recolour(image, rng)
         if rng.random() < 0.25:
             image = rescale(image, rng.uniform(0.4, 0.9))

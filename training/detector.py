@@ -1,4 +1,6 @@
-"""Make the embedded detector: `python -m training.detector {stock,scenes,train,export}`, or `all` of them.
+"""Make the embedded detector: `python -m training.detector STEP`, or `all`: stock, scenes, train, export.
+
+`relabel` between two `train` steps lets the first weights label photos on which the teachers disagree.
 
 Needs the `train` extra plus opencv-python-headless. Pictures, batches and start weights follow from `--seed`.
 """
@@ -22,7 +24,7 @@ from training.detloss import loss
 from training.detnet import NAMES, STRIDES, Detector, Exported
 from training.export import save, to_onnx
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 WEIGHTS = Path(__file__).parents[1] / "inference" / "weights" / "vitrine_detect.onnx"
 
 
@@ -142,6 +144,16 @@ def stock(args: argparse.Namespace) -> None:
     print({k: len(getattr(made, k)) for k in ("products", "people", "photos", "held", "packs")}, flush=True)
 
 
+def relabel(args: argparse.Namespace) -> None:
+    """Let the newest checkpoint say what is held in the photos on which the teachers disagree."""
+    out, args.out = args.out, args.work / "student.onnx"
+    export(args)
+    held = assets.held(args.data, 700, args.seed, args.out)
+    args.out = out
+    (args.work / "held.pkl").write_bytes(pickle.dumps(held))
+    print(f"{len(held)} photos of held packages", flush=True)
+
+
 def render(args: argparse.Namespace) -> None:
     """Render the shards, with whatever sprites of the show's products lie in the cache."""
     made = pickle.loads((args.work / "stock.pkl").read_bytes())
@@ -152,7 +164,7 @@ def render(args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.detector", description=__doc__)
-    parser.add_argument("step", choices=("stock", "scenes", "train", "export", "all"))
+    parser.add_argument("step", choices=("stock", "scenes", "train", "relabel", "export", "all"))
     parser.add_argument(
         "--data", type=Path, default=Path("../shared/data"), help="photos and teachers (see the model card)"
     )
@@ -173,8 +185,9 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="start from the checkpoint in --work")
     args = parser.parse_args()
     cv2.setNumThreads(args.threads)
-    steps = {"stock": stock, "scenes": render, "train": train, "export": export}
-    for name in steps if args.step == "all" else [args.step]:
+    steps = {"stock": stock, "scenes": render, "train": train, "relabel": relabel, "export": export}
+    every = ("stock", "scenes", "train", "export")
+    for name in every if args.step == "all" else [args.step]:
         steps[name](args)
 
 

@@ -110,12 +110,7 @@ SETS = {
 
 def ours(path: Path) -> Detect:
     """The embedded detector at 320x192 for wide pictures and 320x320 for others, products only."""
-    from training.export import at_size
-
-    wide, square = Yolox(path), Yolox(path)
-    wide.session = session_of(at_size(path, 192, 320))
-    wide.height = 192
-    wide.grid = np.float32([(x, y, s) for s in (8, 16, 32) for y in range(192 // s) for x in range(320 // s)])
+    wide, square = Yolox(path, (192, 320)), Yolox(path)
 
     def detect(image: np.ndarray) -> tuple[np.ndarray, ...]:
         net = wide if image.shape[1] > 1.3 * image.shape[0] else square
@@ -123,15 +118,6 @@ def ours(path: Path) -> Detect:
         return boxes[classes == 0], scores[classes == 0]
 
     return detect
-
-
-def session_of(model: bytes):  # noqa: ANN201 - onnxruntime has no public session type stub
-    """A session from bytes."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def teacher_detect(teacher: NanoDetPlus | Yolox) -> Detect:

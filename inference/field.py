@@ -70,7 +70,7 @@ class MotionField:
         y = (middle[:, 1:] + size[:, 1:] * _OFFSETS) * self._rows
         columns = np.minimum(np.maximum(x, 0), self._columns - 1).astype(np.intp)
         rows = np.minimum(np.maximum(y, 0), self._rows - 1).astype(np.intp)
-        cells = grid[rows[:, :, None] * self._columns + columns[:, None, :]].reshape(len(boxes), -1)
+        cells = grid[rows[:, :, None] * self._columns + columns[:, None, :]].reshape(len(boxes), SAMPLES**2)
         answers = self._moved[cells]
         ordered = np.sort(answers, axis=1)  # the last row of `_moved` is NaN, which sorts to the end
         valid = np.count_nonzero(cells >= 0, axis=1)

@@ -121,8 +121,8 @@ def _points(boxes: NDArray[np.floating], scale: NDArray[np.float32]) -> tuple[Pl
     x = (middle[:, :1] + size[:, :1] * _OFFSETS) * scale[0] - 0.5
     y = (middle[:, 1:] + size[:, 1:] * _OFFSETS) * scale[1] - 0.5
     grid = (len(boxes), POINTS, POINTS)
-    across = np.broadcast_to(x[:, None, :], grid).reshape(len(boxes), -1).astype(np.float32)
-    down = np.broadcast_to(y[:, :, None], grid).reshape(len(boxes), -1).astype(np.float32)
+    across = np.broadcast_to(x[:, None, :], grid).reshape(len(boxes), POINTS**2).astype(np.float32)
+    down = np.broadcast_to(y[:, :, None], grid).reshape(len(boxes), POINTS**2).astype(np.float32)
     return across, down
 
 

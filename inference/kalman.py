@@ -7,6 +7,7 @@ ByteTrack (arXiv 2110.06864), but per second instead of per call, so skipped fra
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,9 @@ class MotionSettings:
         first_speed: standard deviation of an unknown velocity, sizes per second.
         fade_s: a velocity not confirmed by a measurement fades with this time constant.
         shrink: a velocity within its own standard error counts for 1 / (1 + shrink) of itself.
+        told: movement, in sizes, from which on velocities are judged by what they foretold.
+        first_told: share of a velocity believed before that.
+        told_keep: share of what was learned that stays with the next measurement.
     """
 
     measure: float = 0.025
@@ -34,8 +38,11 @@ class MotionSettings:
     drift: float = 0.02
     wander: float = 2.0
     first_speed: float = 1.0
-    fade_s: float = 0.5
+    fade_s: float = 0.8
     shrink: float = 0.5
+    told: float = 0.05
+    first_told: float = 0.7
+    told_keep: float = 0.9
 
 
 class KalmanBank:
@@ -54,6 +61,9 @@ class KalmanBank:
         self._place: Floats = np.zeros((0, 4))
         self._cross: Floats = np.zeros((0, 4))
         self._pace: Floats = np.zeros((0, 4))
+        # How well velocities foretold where boxes went: sums of foretold * true and foretold squared, (n, 2).
+        self._told: Floats = np.zeros((0, 2))
+        self._from: tuple[Floats, Floats] | None = None
 
     def __len__(self) -> int:
         return len(self.state)
@@ -67,11 +77,17 @@ class KalmanBank:
         self._place = np.concatenate((self._place, (self.settings.measure * size) ** 2))
         self._cross = np.concatenate((self._cross, rest))
         self._pace = np.concatenate((self._pace, (self.settings.first_speed * size) ** 2))
+        prior = (self.settings.told * size[:, :2]) ** 2
+        self._told = np.concatenate(
+            (self._told, prior.sum(axis=1)[:, None] * [self.settings.first_told, 1.0])
+        )
+        self._from = None
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Drop the filters where `rows` is False."""
         self.state, self.speed = self.state[rows], self.speed[rows]
         self._place, self._cross, self._pace = self._place[rows], self._cross[rows], self._pace[rows]
+        self._told, self._from = self._told[rows], None
 
     def predict(self, dt_s: float, shift: Floats) -> None:
         """Advance by `dt_s` seconds, the centres by `shift` (n, 2); sizes stay, variances grow."""
@@ -79,6 +95,9 @@ class KalmanBank:
             return
         size = _size(self.state)
         noise = size * size * dt_s
+        fade_s = self.settings.fade_s
+        foretold = self.speed[:, :2] * (fade_s * (1.0 - math.exp(-dt_s / fade_s)))
+        self._from = (self.state[:, :2].copy(), foretold)
         self.state[:, :2] += shift
         fresh = self._pace * dt_s
         self._place += dt_s * (2 * self._cross + fresh) + noise * self.settings.drift
@@ -104,6 +123,8 @@ class KalmanBank:
         place, cross = self._place[rows], self._cross[rows]
         total = place + noise * noise
         gain, gain_speed = place / total, cross / total
+        if self._from is not None:
+            self._learn(rows, measured)
         surprise = measured - self.state[rows]
         self.state[rows] += gain * surprise
         self.speed[rows] += gain_speed * surprise
@@ -112,11 +133,27 @@ class KalmanBank:
         self._cross[rows] = rest * cross
         self._pace[rows] -= gain_speed * cross
 
+    def _learn(self, rows: NDArray[np.intp], measured: Floats) -> None:
+        """Compare where the velocities would have taken the boxes with where they went."""
+        assert self._from is not None
+        before, foretold = self._from[0][rows], self._from[1][rows]
+        went = measured[:, :2] - before
+        told = np.stack(((foretold * went).sum(axis=1), (foretold * foretold).sum(axis=1)), axis=1)
+        self._told[rows] = self.settings.told_keep * self._told[rows] + told
+
     def pace(self) -> Floats:
         """Velocity of the centres (n, 2), as far as it is known: within its own error it counts for less."""
         speed = self.speed[:, :2]
         square = speed * speed
         return speed * (square / (square + self.settings.shrink * self._pace[:, :2] + 1e-12))
+
+    def proven(self) -> Floats:
+        """The pace, as far as such paces have foretold where boxes went: jerky objects stay, steady go on.
+
+        What is shown between detections follows it; the association expects the whole pace.
+        """
+        gain = np.minimum(np.maximum(self._told[:, :1] / (self._told[:, 1:] + 1e-12), 0.0), 1.0)
+        return self.pace() * gain
 
     def restart(self, row: int, box: NDArray[np.floating], speed: Floats) -> None:
         """Set a filter anew after an absence: at `box`, moving at `speed` (the virtual path of OC-SORT)."""

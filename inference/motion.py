@@ -138,9 +138,12 @@ class MotionPath:
         """How far the centres move from `base_ns` to `pts_ns`, float64 (n, 2)."""
         return self.follow(bank, pts_ns).shift
 
-    def follow(self, bank: KalmanBank, pts_ns: int) -> Followed:
-        """What happened to the boxes between `base_ns` and `pts_ns`."""
-        now_ns, speed = self.base_ns, bank.pace()
+    def follow(self, bank: KalmanBank, pts_ns: int, speed: Floats | None = None) -> Followed:
+        """What happened to the boxes between `base_ns` and `pts_ns`.
+
+        `speed`, (n, 2), moves them where the picture shows nothing: the bank's pace unless given.
+        """
+        now_ns, speed = self.base_ns, bank.pace() if speed is None else speed
         total: Floats = np.zeros((len(bank) + 1, 2))  # the last row is the whole picture: the camera
         sure: Floats = np.zeros(len(bank) + 1)
         cut = False

@@ -138,7 +138,7 @@ class Tracker:
             return ()
         state = self._bank.state.copy()
         if pts_ns > self._path.base_ns:
-            seen = self._path.follow(self._bank, pts_ns)
+            seen = self._path.follow(self._bank, pts_ns, self._bank.proven())
             if seen.cut:
                 return ()
             state[:, :2] += seen.shift
@@ -208,7 +208,9 @@ class Tracker:
         if self._path.has_motion and dt_s > 0:
             self._bank.believe_speed(seen.shift / dt_s, seen.sure)
         away = self._absent_ms > settings.miss_ms
-        if away.any():  # what moves where something was is not that something; the camera moves it
+        if (
+            self._path.has_motion and away.any()
+        ):  # what moves where something was is not that something; the camera moves it
             seen.shift[away] = seen.camera
             self._seen[away] += np.tile(seen.camera, 2).astype(np.float32)
         self._bank.predict(seen_s, seen.shift)

@@ -169,3 +169,48 @@ def test_a_velocity_within_its_own_error_counts_for_less() -> None:
     bank.speed[0, :2] = 0.01, 2.0
     x, y = bank.pace()[0] / bank.speed[0, :2]
     assert x < 0.1 and y > 0.9
+
+
+def test_a_velocity_that_foretells_nothing_is_not_shown() -> None:
+    """One object moves steadily, one jumps to and fro: only the first is moved on between detections."""
+    steady, jerky = KalmanBank(MotionSettings()), KalmanBank(MotionSettings())
+    for bank in (steady, jerky):
+        bank.add(BOX)
+    for i in range(1, 20):
+        for bank, at in ((steady, 0.02 * i), (jerky, 0.04 * (i % 2))):
+            bank.predict(0.1, bank.pace() * 0.1)
+            bank.update(ROW, moved(at), ONE)
+    assert steady.proven()[0, 0] == pytest.approx(0.2, rel=0.15)
+    assert abs(jerky.proven()[0, 0]) < 0.3 * abs(jerky.pace()[0, 0])
+
+
+def test_the_pictures_own_motion_is_told_apart() -> None:
+    """The camera pans: everything moves, and what is not in the picture moves with it."""
+    path, bank = path_at(1000 * MS)
+    path.add(vectors(0.01, 0.0), 1033 * MS)
+    seen = path.follow(bank, 1033 * MS)
+    np.testing.assert_allclose(seen.camera, [0.01, 0.0], atol=1e-6)
+    assert seen.sure[0] == pytest.approx(1.0) and not seen.cut
+
+
+def test_a_frame_with_hardly_any_vectors_is_a_cut() -> None:
+    path, bank = path_at(1000 * MS)
+    path.add(vectors(0.0, 0.0), 1033 * MS)
+    path.add(vectors(0.0, 0.0)[:20], 1066 * MS)
+    assert not path.follow(bank, 1033 * MS).cut
+    assert path.follow(bank, 1066 * MS).cut
+
+
+def test_small_pictures_tell_the_motion_where_the_codec_does_not() -> None:
+    path, bank = path_at(1000 * MS)
+    for i in (1, 2, 3):
+        path.add(None, (1000 + 33 * i) * MS, luma=picture(2.0 * i))
+    shift = path.shift(bank, 1099 * MS)
+    assert shift[0, 0] == pytest.approx(2 * 2.0 / 160, abs=0.002), "the first picture has none before it"
+
+
+def picture(shift_px: float) -> NDArray[np.uint8]:
+    """160 x 90, a texture that moved right by `shift_px`."""
+    x, y = np.meshgrid(np.arange(160) - shift_px, np.arange(90))
+    value: NDArray[np.float64] = 128 + 60 * np.sin(x / 4) * np.cos(y / 5) + 30 * np.sin(x / 9 + y / 7)
+    return value.astype(np.uint8)

@@ -343,3 +343,29 @@ def test_two_of_the_same_product_in_view_stay_two_tracks() -> None:
     still(tracker, 10, square(0.1), square(0.3))
     assert tracker.attach_product(1, "serum") == 1
     assert tracker.attach_product(2, "serum") == 2
+
+
+def field(dx: float) -> NDArray[np.float32]:
+    """40 x 40 codec vectors, all the same."""
+    x, y = np.meshgrid((np.arange(40) + 0.5) / 40, (np.arange(40) + 0.5) / 40)
+    return np.stack([x.ravel(), y.ravel(), np.full(1600, dx), np.zeros(1600)], axis=1).astype(np.float32)
+
+
+def test_after_a_cut_nothing_is_shown_where_it_was() -> None:
+    tracker = Tracker()
+    still(tracker, 20, square(0.4))
+    tracker.coast(field(0.0), 20 * FRAME_NS)
+    assert tracker.coast(field(0.0), 21 * FRAME_NS)
+    assert tracker.coast(field(0.0)[:100], 22 * FRAME_NS) == ()
+    (track,) = tracker.step(seen(square(0.4)), None, 22 * FRAME_NS)
+    assert track.id == 2, "something else stands there in another scene"
+
+
+def test_a_lost_object_is_looked_for_where_the_camera_took_its_place() -> None:
+    tracker = Tracker()
+    still(tracker, 20, square(0.2))
+    for i in range(20, 35):  # hidden while the camera pans by a third of the picture
+        tracker.observe(field(0.02), i * FRAME_NS)
+        tracker.step(seen(), None, i * FRAME_NS)
+    (track,) = tracker.step(seen(square(0.5)), None, 35 * FRAME_NS)
+    assert track.id == 1

@@ -8,10 +8,11 @@ import queue
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -137,6 +138,11 @@ def child(
         yield running
     finally:
         running.stop()
+
+
+def busy(name: str) -> AbstractContextManager[Child]:
+    """A process that uses a core as long as the block lasts."""
+    return child(name, [sys.executable, "-c", "while True: pass"])
 
 
 def two_cores() -> tuple[Sequence[int] | None, Sequence[int] | None]:

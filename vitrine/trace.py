@@ -7,7 +7,7 @@ from typing import IO
 
 import msgspec
 
-from inference.types import FrameResult, Outcome
+from inference.types import FrameResult, Outcome, Track
 from overlay.types import HotspotFrame
 from stream.types import MediaTime, StreamId
 
@@ -18,8 +18,9 @@ class Trace:
     """Writes the trace. Event loop only.
 
     A line holds ``stream, epoch, rtp, outcome, hotspots, arrived_ns, published_ns, sent_ns, stages_ns,
-    staleness_ns``. All times are of the engine's monotonic clock; ``staleness_ns`` is the media time between
-    this frame and the newest detected one.
+    staleness_ns, boxes``. All times are of the engine's monotonic clock; ``staleness_ns`` is the media time
+    between this frame and the newest detected one; ``boxes`` are the confirmed tracks as
+    ``[x0, y0, x1, y1, score, class]``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,6 +44,7 @@ class Trace:
             "published_ns": now_ns,
             "stages_ns": result.stages_ns,
             "staleness_ns": None if newest is None else max(0, result.pts_ns - newest),
+            "boxes": [_box(track) for track in result.tracks if track.confirmed],
         }
         if len(self._pending) > _PENDING:
             del self._pending[next(iter(self._pending))]
@@ -56,3 +58,7 @@ class Trace:
     def close(self) -> None:
         """Flush and close."""
         self._file.close()
+
+
+def _box(track: Track) -> tuple[float | str, ...]:
+    return (*(round(float(value), 4) for value in (*track.box, track.score)), track.label)

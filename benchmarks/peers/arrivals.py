@@ -38,10 +38,14 @@ class Arrivals:
             self.seen += 1
         self._by_pts[pts] = time.monotonic_ns()
 
-    def answered(self, pts: int, began_ns: int) -> None:
-        """The overlay of the frame `pts` is with the socket now; its handler began at `began_ns`."""
+    def answered(self, pts: int, began_ns: int, boxes: list[list[float]] | None = None) -> None:
+        """The overlay of the frame `pts` is with the socket now; its handler began at `began_ns`.
+
+        `boxes`: x0 y0 x1 y1 in 0..1, score, index of the class.
+        """
         arrived = self._by_pts.get(pts)
         if arrived is not None:
             now = time.monotonic_ns()
-            line = {"rtp": pts, "arrived_ns": arrived, "began_ns": began_ns, "sent_ns": now}
+            line: dict[str, object] = {"rtp": pts, "arrived_ns": arrived, "began_ns": began_ns}
+            line |= {"sent_ns": now, "boxes": boxes or []}
             self._trace.write(json.dumps(line) + "\n")

@@ -31,7 +31,7 @@ async def consume(track: Any, detect: handler.Handler) -> None:
         boxes = await asyncio.to_thread(work, frame, detect)
         for viewer in list(viewers):
             await viewer.send_json({"pts": frame.pts, "boxes": boxes})
-        ARRIVALS.answered(frame.pts, began)
+        ARRIVALS.answered(frame.pts, began, boxes)
 
 
 def work(frame: Any, detect: handler.Handler) -> list[list[float]]:

@@ -55,8 +55,15 @@ AIORTC = Peer(
     (),
     "what the documentation suggests: `frame = await track.recv()`, the detector in `asyncio.to_thread`",
 )
-FASTRTC = Peer("fastrtc", "fastrtc_server", ("fastrtc==0.0.34",), "FastRTC with a video handler")
+FASTRTC = Peer(
+    "fastrtc",
+    "fastrtc_server",
+    ("fastrtc==0.0.34", "onnxruntime==1.31.1"),
+    "FastRTC with a video handler",
+)
 PEERS = {peer.name: peer for peer in (AIORTC, FASTRTC)}
+STREAMING = PEERS
+"""Frames in, boxes out, for ``benchmarks.budget``."""
 
 _ARRAYS = ("numpy==2.4.6", "scipy==1.17.1")
 TRACKING = (

@@ -74,11 +74,22 @@ class Recognition:
         )
 
 
+def runtime_settings(config: InferenceConfig) -> RuntimeSettings:
+    """How the configuration wants its sessions made."""
+    return RuntimeSettings(
+        provider=config.provider,
+        threads=config.threads,
+        half=config.half,
+        graphs=config.cuda_graphs,
+        engines="" if config.engines is None else str(config.engines),
+    )
+
+
 def detector_settings(config: InferenceConfig) -> DetectorSettings:
     """How the configuration wants its detector run."""
     return DetectorSettings(
         min_score=config.min_score,
-        runtime=RuntimeSettings(provider=config.provider, threads=config.threads),
+        runtime=runtime_settings(config),
         family=config.family,
         names=config.names,
         classes=ClassRules(config.products, config.persons, config.ignore),
@@ -91,7 +102,7 @@ def budget_settings(config: InferenceConfig, detector: LoadedDetector) -> Budget
     A run can be stopped between two nodes on the CPU. With CUDA graphs or TensorRT the whole graph is one
     node: there only a run that is nearly sure to end in time is begun.
     """
-    quantile = 0.9 if detector.provider == "cpu" else 0.99
+    quantile = 0.9 if detector.cancellable else 0.99
     return BudgetSettings(budget_ms=config.budget_ms, rungs=detector.rungs, quantile=quantile)
 
 
@@ -101,7 +112,7 @@ def load_recognition(config: InferenceConfig, clock: Clock) -> Recognition:
     Raises:
         ModelError: a model is missing, unreadable or of no known family.
     """
-    runtime = RuntimeSettings(provider=config.provider, threads=config.threads)
+    runtime = runtime_settings(config)
     looks = OrtModel(config.embedder or embedded_model(EMBEDDER), runtime)
     embedder = OnnxEmbedder(looks)
     detector = load_detector(

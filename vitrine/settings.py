@@ -159,7 +159,10 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         min_score: detections below are ignored; low ones still help to follow an object.
         budget_ms: from a frame's last packet to its overlay; a detector run beyond it is cancelled.
         threads: ONNX threads per session; 0 decides by the number of cores.
-        provider: auto takes TensorRT or CUDA where they really work, else the CPU.
+        provider: auto takes CUDA where it really works, else the CPU; TensorRT has to be asked for.
+        half: 16-bit floating point on a GPU; the CPU computes as before.
+        cuda_graphs: record a run once and replay it; runs can then no longer be stopped at their deadline.
+        engines: folder for TensorRT's engines, which take minutes to build; unset keeps none.
         show_unsure: also show hotspots whose product is not known.
         family: the detector's family, where its file does not show it; empty looks at the file.
         names: the detector's class names, where its file does not hold them.
@@ -175,6 +178,9 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     budget_ms: Annotated[int, Meta(ge=5, le=10_000)] = 60
     threads: Annotated[int, Meta(ge=0, le=256)] = 0
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    half: bool = False
+    cuda_graphs: bool = False
+    engines: Path | None = None
     show_unsure: bool = False
     family: str = ""
     names: tuple[str, ...] = ()

@@ -11,13 +11,16 @@ import asyncio
 import logging
 import socket
 import sys
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State as WireState
 from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
+from overlay.binary import BINARY_SUBPROTOCOL, choose_subprotocol
 from overlay.bus.base import Bus
 from overlay.edge import (
     Admission,
@@ -100,12 +103,19 @@ class Gateway:
         await self._hub.close(drain_s)
 
 
+def _select(_protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    chosen = choose_subprotocol([*offered])
+    return None if chosen is None else Subprotocol(chosen)
+
+
 class ViewerConnection(asyncio.Protocol):
     """One viewer's connection: bytes to and from the websocket protocol. The `Wire` of its `Viewer`."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._protocol = ServerProtocol(max_size=MAX_INBOUND_BYTES, logger=_wire_log)
+        self._protocol = ServerProtocol(
+            select_subprotocol=_select, max_size=MAX_INBOUND_BYTES, logger=_wire_log
+        )
         self._transport: asyncio.Transport | None = None
         self._viewer: Viewer | None = None
         self._fragments: list[bytes] = []
@@ -201,7 +211,8 @@ class ViewerConnection(asyncio.Protocol):
             hub.closed[int(code)] += 1
             self.shut(code, admitted[1])
             return
-        self._viewer = Viewer(hub, admitted, self)
+        compact = self._protocol.subprotocol == BINARY_SUBPROTOCOL
+        self._viewer = Viewer(hub, admitted, self, compact=compact)
         hub.accepted(self._viewer)
 
     def _inbound(self, frame: Frame, viewer: Viewer) -> None:

@@ -1,9 +1,10 @@
 """What waits to be sent to one viewer. No socket, no clock.
 
-Three rules bound both memory and age. Positions: one slot, latest wins. Events and replies: a queue; when it
-overflows everything is replaced by one fresh snapshot, and a viewer that does not even take that is slow.
-Age: a ping marker follows every few messages, and while too many are not yet acknowledged by a pong nothing
-more is written, because what is written already sits in buffers that cannot be taken back.
+Three rules bound both memory and age. Positions: one slot, latest wins; who cannot take all of them gets
+fewer, evenly (`pace`). Events and replies: a queue; when it overflows everything is replaced by one fresh
+snapshot, and a viewer that does not even take that is slow. Age: a ping marker follows every few messages,
+and while too many are not yet acknowledged by a pong nothing more is written, because what is written
+already sits in buffers that cannot be taken back.
 
 Measured with readers that stall (5000 viewers, 15 messages a second): without markers the age of what a slow
 reader shows grows without limit; with 4 and 8 it stays below 1.3 s.
@@ -12,9 +13,10 @@ reader shows grows without limit; with 4 and 8 it stays below 1.3 s.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
+from overlay.pace import PER_SECOND, Pace, PaceLimits
 from stream.types import MediaTime
 
 
@@ -28,6 +30,7 @@ class OutboxLimits:
         marker_every: messages between two ping markers.
         unacknowledged: messages written after the newest acknowledged one, at most.
         slow_ms: how long a snapshot or an acknowledgement may be overdue.
+        pace: when a viewer is sent fewer positions.
     """
 
     items: int = 64
@@ -35,6 +38,7 @@ class OutboxLimits:
     marker_every: int = 4
     unacknowledged: int = 8
     slow_ms: int = 5_000
+    pace: PaceLimits = field(default_factory=PaceLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ class Outbox:
         self._replies: deque[bytes] = deque()
         self._octets = 0
         self._slot: PositionsFrame | None = None
+        self._blocked = False
+        self._pace = Pace(self._limits.pace)
         self._written = 0
         self._acknowledged = 0
         self._marked = 0
@@ -107,6 +113,9 @@ class Outbox:
         """The newest positions. What waited is gone."""
         if self._slot is not None:
             self.statistics.positions_skipped += 1
+            if self._blocked:
+                self._blocked = False
+                self._pace.crowded_out()
         self._slot = frame
 
     def push(self, frame: bytes, now_ns: int) -> None:
@@ -169,13 +178,16 @@ class Outbox:
         Call only while the transport's own buffer is empty.
         """
         if not self._credit():
+            self._blocked = self._slot is not None
             return None
         carried: PositionsFrame | None = None
         if self._ordered or self._replies:
             data = (self._ordered or self._replies).popleft()
             self._octets -= len(data)
         elif self._slot is not None:
-            carried, self._slot = self._slot, None
+            if self._pace.active and not self._pace.due(now_ns):
+                return None
+            carried, self._slot, self._blocked = self._slot, None, False
             data = carried.data
             self.statistics.positions_sent += 1
         else:
@@ -193,6 +205,15 @@ class Outbox:
         self._markers.append((self._marked, now_ns))
         return b"\x89\x04" + self._marked.to_bytes(4, "big")
 
+    def block(self) -> None:
+        """Nothing can be written now. Positions overwritten meanwhile count against the pace."""
+        self._blocked = self._slot is not None
+
+    @property
+    def positions_per_second(self) -> int | None:
+        """How many positions this viewer is sent at most, None for all; adapts to what it can take."""
+        return PER_SECOND[self._pace.level]
+
     @property
     def awaits_pong(self) -> bool:
         """A marker is not acknowledged yet."""
@@ -204,9 +225,18 @@ class Outbox:
 
 def text_frame(payload: bytes) -> bytes:
     """One unmasked, unfragmented websocket text frame (RFC 6455, 5.2)."""
+    return _frame(0x81, payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """The same as a binary frame."""
+    return _frame(0x82, payload)
+
+
+def _frame(head: int, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
-        return bytes((0x81, size)) + payload
+        return bytes((head, size)) + payload
     if size < 0x10000:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+        return bytes((head, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((head, 127)) + size.to_bytes(8, "big") + payload

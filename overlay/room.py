@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from overlay.binary import encode_positions
 from overlay.bus.base import Bus, BusItem, EventItem, PositionsItem, SnapshotItem
 from overlay.edge import GatewaySettings
-from overlay.errors import BusError
-from overlay.messages import Resume, encode
-from overlay.outbox import Outbox, PositionsFrame, text_frame
+from overlay.errors import BusError, MessageError
+from overlay.messages import Positions, Resume, encode
+from overlay.outbox import Outbox, PositionsFrame, binary_frame, text_frame
 from overlay.replica import Applied, OverlayReplica
 from stream.clock import Clock
 from stream.types import MediaTime, StreamId
@@ -27,6 +28,10 @@ class Member(Protocol):
     @property
     def outbox(self) -> Outbox:
         """What waits for it."""
+
+    @property
+    def compact(self) -> bool:
+        """It takes positions in the binary encoding."""
 
     def flush(self, now_ns: int) -> None:
         """Write what can be written."""
@@ -57,7 +62,7 @@ class Room:
         self._todo: dict[Member, None] = {}
         self._pumping: asyncio.Handle | None = None
         self._turn = 0
-        self._reported: PositionsFrame | None = None
+        self._reported: tuple[MediaTime, ...] | None = None
         self._complete: bytes | None = None
 
     def __len__(self) -> int:
@@ -91,8 +96,8 @@ class Room:
 
     def sent(self, frame: PositionsFrame) -> None:
         """A member wrote `frame` to its transport."""
-        if frame is not self._reported:
-            self._reported = frame
+        if frame.times is not self._reported:
+            self._reported = frame.times
             if self.on_sent is not None:
                 now_ns = self._clock.now_ns()
                 for time in frame.times:
@@ -145,11 +150,23 @@ class Room:
                 if self.replica is not None:
                     added = self.replica.positions(positions, self._clock.now_ns())
                     times = tuple(MediaTime(sample.epoch, sample.rtp) for sample in added)
-                    shared = PositionsFrame(text_frame(encoded), times)
-                    for member in self._live:
-                        member.outbox.positions(shared)
+                    self._offer(positions, PositionsFrame(text_frame(encoded), times))
                     self._fan_out()
         return True
+
+    def _offer(self, positions: Positions, text: PositionsFrame) -> None:
+        """Put positions into every live member's slot: one frame per encoding, shared by all who use it."""
+        compact: PositionsFrame | None = None
+        for member in self._live:
+            if not member.compact:
+                member.outbox.positions(text)
+                continue
+            if compact is None:
+                try:
+                    compact = PositionsFrame(binary_frame(encode_positions(positions)), text.times)
+                except MessageError:  # a number that does not fit: text is always understood
+                    compact = text
+            member.outbox.positions(compact)
 
     def _restart(self, item: SnapshotItem) -> None:
         if self.replica is None:

@@ -1,6 +1,6 @@
 """One viewer's side of the protocol: HELLO -> SYNC -> LIVE -> CLOSING, as a table. No socket, no clock.
 
-Messages in, actions out; the shell carries them out. `docs/wire-protocol.md` has the close codes.
+Messages in, actions out; the shell carries them out. `docs/protocol.md` has the close codes.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class ViewerSession:
         return _TABLE[self.state, type(message)](self, message, now_ns)
 
     def binary(self) -> list[Action]:
-        """An inbound binary message: there are none in this version."""
+        """An inbound binary message: there are none, also where positions go out in binary."""
         if self.state is State.CLOSING:
             return []
         return self._fault("message-binary", "got a binary message, expected JSON text")

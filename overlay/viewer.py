@@ -46,10 +46,12 @@ class Viewer:
 
     Attributes:
         outbox: what waits to be sent to it.
+        compact: positions go to it in the binary encoding.
     """
 
-    def __init__(self, hub: Hub, admission: Admission, wire: Wire) -> None:
+    def __init__(self, hub: Hub, admission: Admission, wire: Wire, *, compact: bool = False) -> None:
         now_ns = hub.clock.now_ns()
+        self.compact = compact
         self.outbox = Outbox(hub.settings.outbox)
         self._hub = hub
         self._admission = admission
@@ -111,7 +113,13 @@ class Viewer:
             self.close(CloseCode.SLOW, "too slow")
         elif need is Need.SNAPSHOT and self._room is not None:
             self.outbox.snapshot(self._room.catch_up(None))
-        while self._sendable() and (taken := self.outbox.take(now_ns)) is not None:
+        while True:
+            if not self._sendable():
+                self.outbox.block()
+                return
+            taken = self.outbox.take(now_ns)
+            if taken is None:
+                return
             data, positions = taken
             self._last_ns = now_ns
             self._wire.write(data)

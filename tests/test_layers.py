@@ -70,6 +70,8 @@ CORES = (
     "overlay/taps.py",
     "overlay/session.py",
     "overlay/outbox.py",
+    "overlay/pace.py",
+    "overlay/binary.py",
     "vitrine/demo_score.py",
     "vitrine/diagnose.py",
     "vitrine/hold.py",

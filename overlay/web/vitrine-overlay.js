@@ -96,6 +96,55 @@ export function parseSample(raw) {
   return { epoch, rtp, measured: measured === 1, spots };
 }
 
+/** What a viewer offers as `Sec-WebSocket-Protocol`, dearest first. */
+export const SUBPROTOCOLS = Object.freeze(["vitrine.bin.1", "vitrine.json.1"]);
+
+const BINARY_POSITIONS = 1;
+
+/**
+ * A message of subprotocol vitrine.bin.1 (docs/protocol.md, byte by byte), as its JSON would have been parsed.
+ *
+ * @param {ArrayBuffer} buffer
+ * @returns {{t: "pos", s: Array}|null} null when it is not understood as a whole
+ */
+export function decodeBinary(buffer) {
+  const view = new DataView(buffer);
+  let at = 1;
+  const varint = () => {
+    for (let value = 0, scale = 1, read = 0; read < 5; read++, scale *= 128) {
+      const byte = view.getUint8(at++);
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) {
+        if (value > 0xffffffff || (byte === 0 && read > 0)) throw new RangeError("number out of range");
+        return value;
+      }
+    }
+    throw new RangeError("number too long");
+  };
+  const u16 = () => view.getUint16((at += 2) - 2);
+  const samples = [];
+  try {
+    if (view.getUint8(0) !== BINARY_POSITIONS) return null;
+    while (at < view.byteLength) {
+      const epoch = varint();
+      const rtp = view.getUint32((at += 4) - 4);
+      const head = view.getUint8(at++);
+      const spots = [];
+      for (let left = head & 0x7f; left > 0; left--) {
+        const id = varint();
+        const pid = u16();
+        const traits = view.getUint8(at++);
+        spots.push([id, pid, traits & 3, traits >> 2, u16(), u16(), u16(), u16()]);
+      }
+      samples.push([epoch, rtp, head >> 7, spots]);
+      if (samples.length > 16) return null;
+    }
+  } catch {
+    return null; // cut short, or a number out of its range
+  }
+  return { t: "pos", s: samples };
+}
+
 /** The address made absolute when it is http or https, else "". Keeps `javascript:` and friends out of the page. */
 export function safeUrl(text, base = "http://localhost/") {
   if (typeof text !== "string" || text === "") return "";
@@ -441,7 +490,7 @@ export function backoffMs(attempt, random) {
 }
 
 /**
- * What to do when the overlay's connection closed, by the close codes of docs/protocol.md.
+ * What to do when the overlay's connection closed, by the ranges of close codes of docs/protocol.md.
  *
  * @param {number} code close code
  * @param {number} attempt retries since the last snapshot
@@ -449,14 +498,13 @@ export function backoffMs(attempt, random) {
  * @returns {{state: "reconnecting"|"missing"|"refused", delayMs: number|null, reason: string}} null: do not retry
  */
 export function closePlan(code, attempt, random) {
-  switch (code) {
-    case 4400: return { state: "refused", delayMs: null, reason: "The server does not understand this page. Reload it to get the current one." };
-    case 4401: return { state: "refused", delayMs: null, reason: "This link does not open the show. Ask the host for a new one." };
-    case 4404: return { state: "missing", delayMs: 5000 + random * 10_000, reason: "There is no such show yet." };
-    case 4429: return { state: "reconnecting", delayMs: 5000 + random * 1000, reason: "Too many messages; waiting a moment." };
-    case 1001: return { state: "reconnecting", delayMs: 1000 + random * 9000, reason: "The server is restarting." };
-    default: return { state: "reconnecting", delayMs: backoffMs(attempt, random), reason: "The connection was lost." };
-  }
+  if (code === 4400) return { state: "refused", delayMs: null, reason: "The server does not understand this page. Reload it to get the current one." };
+  if (code === 4401) return { state: "refused", delayMs: null, reason: "This link does not open the show. Ask the host for a new one." };
+  if ((code > 4401 && code < 4404) || code >= 4500) return { state: "refused", delayMs: null, reason: "The show cannot be opened from here." };
+  if (code >= 4404 && code < 4408) return { state: "missing", delayMs: 5000 + random * 10_000, reason: "There is no such show yet." };
+  if (code >= 4410) return { state: "reconnecting", delayMs: 5000 + random * 1000, reason: "Too many messages; waiting a moment." };
+  if (code === 1001) return { state: "reconnecting", delayMs: 1000 + random * 9000, reason: "The server is restarting." };
+  return { state: "reconnecting", delayMs: backoffMs(attempt, random), reason: "The connection was lost." };
 }
 
 /** q-quantile of an unsorted list by nearest rank; 0 for none. */
@@ -721,7 +769,7 @@ class Connection {
   #ended = true;
   #hooks;
 
-  /** @param {{hello: () => object, message: (text: string) => void, state: (state: string, reason: string) => void}} hooks */
+  /** @param {{hello: () => object, message: (data: string|ArrayBuffer) => void, state: (state: string, reason: string) => void}} hooks */
   constructor(hooks) {
     this.#hooks = hooks;
   }
@@ -773,7 +821,8 @@ class Connection {
   #connect() {
     let socket;
     try {
-      socket = new WebSocket(this.#url);
+      socket = new WebSocket(this.#url, [...SUBPROTOCOLS]);
+      socket.binaryType = "arraybuffer";
     } catch (error) {
       this.#hooks.state("refused", `The overlay address cannot be used: ${error.message}`);
       return;
@@ -1674,10 +1723,10 @@ export class VitrineOverlay extends Base {
 
   // -- messages
 
-  #receive(text) {
+  #receive(data) {
     let message = null;
     try {
-      message = JSON.parse(text);
+      message = typeof data === "string" ? JSON.parse(data) : decodeBinary(data);
     } catch {
       // counted by the model as not understood
     }

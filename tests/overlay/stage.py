@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from overlay.bus.base import Bus
 from overlay.bus.memory import MemoryBus
@@ -79,9 +80,11 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def viewer(
-        self, hello: dict[str, Any] | None = None, path: str = "/ws/demo"
+        self, hello: dict[str, Any] | None = None, path: str = "/ws/demo", offers: tuple[str, ...] = ()
     ) -> AsyncIterator[Viewer]:
-        async with connect(f"ws://127.0.0.1:{self.port}{path}", ping_interval=None) as wire:
+        offered = [Subprotocol(name) for name in offers] or None
+        address = f"ws://127.0.0.1:{self.port}{path}"
+        async with connect(address, ping_interval=None, subprotocols=offered) as wire:
             client = Viewer(wire)
             if hello is not None:
                 await client.send(hello)

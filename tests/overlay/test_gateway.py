@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from inference.types import Box
+from overlay.binary import BINARY_SUBPROTOCOL, JSON_SUBPROTOCOL, decode_positions
 from overlay.bus.memory import MemoryBus
 from overlay.edge import GatewaySettings
 from overlay.errors import CommerceError
+from overlay.messages import Positions
 from overlay.publisher import StreamPublisher
 from overlay.session import SessionLimits
 from overlay.state import OverlayAuthor
@@ -45,6 +48,52 @@ async def test_positions_and_events_reach_viewer_in_author_order() -> None:
             await stage.publisher.publish(stage.author.pin(2, True))
             assert (await viewer.receive())["ev"] == {"k": "pin", "pid": 1, "on": True}
             assert (await viewer.receive())["seq"] == 4
+
+
+async def test_binary_viewer_gets_positions_in_binary_and_all_else_as_text() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        both = (BINARY_SUBPROTOCOL, JSON_SUBPROTOCOL)
+        async with stage.viewer(HELLO, offers=both) as viewer, stage.viewer(HELLO) as plain:
+            assert viewer.wire.subprotocol == BINARY_SUBPROTOCOL and plain.wire.subprotocol is None
+            assert (await viewer.receive())["t"] == "snap"
+            await plain.until("snap")
+            stage.publisher.positions(frame(hotspot(), rtp=900))
+            async with asyncio.timeout(3):
+                data = await viewer.wire.recv()
+            assert isinstance(data, bytes)
+            same = await plain.until("pos")
+            assert decode_positions(data) == msgspec.convert(same, Positions)
+            await stage.publisher.publish(stage.author.pin(1, True))
+            assert (await viewer.receive())["ev"] == {"k": "pin", "pid": 1, "on": True}
+            await viewer.send({"t": "tap", "id": "b1f0", "x": 0.2, "y": 0.3, "epoch": 1, "rtp": 900})
+            assert (await viewer.receive())["hit"]
+
+
+@pytest.mark.parametrize(
+    ("offers", "chosen"),
+    [((JSON_SUBPROTOCOL,), JSON_SUBPROTOCOL), (("vitrine.bin.9",), None)],
+)
+async def test_other_offers_mean_json(offers: tuple[str, ...], chosen: str | None) -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO, offers=offers) as viewer:
+            assert viewer.wire.subprotocol == chosen
+            await viewer.until("snap")
+            stage.publisher.positions(frame(hotspot(), rtp=900))
+            assert (await viewer.receive())["t"] == "pos"
+
+
+async def test_binary_viewer_that_sends_binary_is_told_and_closed_after_five() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO, offers=(BINARY_SUBPROTOCOL,)) as viewer:
+            await viewer.until("snap")
+            for _ in range(5):
+                await viewer.wire.send(b"\x01\x01\x00")
+            answer = await viewer.until("err")
+            assert answer["code"] == "message-binary" and "expected JSON text" in answer["message"]
+            assert await viewer.close_code() == 4400
 
 
 async def test_tap_on_shown_frame_is_answered_with_its_card() -> None:

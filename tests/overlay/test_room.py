@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from overlay.binary import encode_positions
 from overlay.bus.base import BusItem, EventItem, PositionsItem, SnapshotItem
 from overlay.bus.memory import MemoryBus, MemorySubscription
 from overlay.edge import GatewaySettings
 from overlay.errors import BusError
-from overlay.messages import Event, LatencyEvent, Positions, encode
-from overlay.outbox import Outbox, PositionsFrame, text_frame
+from overlay.messages import Event, LatencyEvent, Positions, Spot, encode
+from overlay.outbox import Outbox, PositionsFrame, binary_frame, text_frame
 from overlay.room import Room
 from overlay.state import OverlayAuthor
 from stream.types import MediaTime, StreamId
@@ -22,6 +23,7 @@ class FakeMember:
 
     def __init__(self, room: Room, order: list[FakeMember]) -> None:
         self.outbox = Outbox()
+        self.compact = False
         self.synced = 0
         self.written: list[bytes] = []
         self._room = room
@@ -120,6 +122,26 @@ async def test_every_member_gets_the_same_bytes() -> None:
     assert script.closed
 
 
+async def test_each_encoding_is_made_once_and_events_stay_text() -> None:
+    bus, room, members, _ = make(4, ScriptedSubscription([snapshot(), event(2), positions(5)]))
+    members[1].compact = members[3].compact = True
+    await run(bus, room, lambda: len(members[0].written) == 2)
+    text, binary = members[0].written[1], members[1].written[1]
+    assert text == text_frame(positions(5).encoded)
+    assert binary == binary_frame(encode_positions(positions(5).positions))
+    assert members[2].written[1] is text and members[3].written[1] is binary
+    assert {member.written[0] for member in members} == {text_frame(event(2).encoded)}
+
+
+async def test_positions_that_do_not_fit_the_binary_encoding_go_as_text() -> None:
+    made = Positions((sample(Spot(7, 1, 9, 0, 0, 0, 1, 1), rtp=5),))
+    item = PositionsItem(made, encode(made))
+    bus, room, members, _ = make(1, ScriptedSubscription([snapshot(), item]))
+    members[0].compact = True
+    await run(bus, room, lambda: bool(members[0].written))
+    assert members[0].written == [text_frame(item.encoded)]
+
+
 async def test_another_member_goes_first_each_time() -> None:
     bus, room, members, order = make(3, ScriptedSubscription([snapshot(), *map(positions, range(1, 4))]))
     await run(bus, room, lambda: len(order) >= 9)
@@ -193,6 +215,8 @@ def test_frames_are_reported_when_first_written_only() -> None:
     told: list[tuple[MediaTime, int]] = []
     room.on_sent = lambda stream, time, now_ns: told.append((time, now_ns))
     room.sent(frame)
+    assert told == []
+    room.sent(PositionsFrame(b"the same, encoded otherwise", frame.times))
     assert told == []
     again = PositionsFrame(b"x", (MediaTime(1, 5), MediaTime(1, 8)))
     room.sent(again)

@@ -107,7 +107,7 @@ class Server:
 
     async def socket(self, request: web.Request) -> web.WebSocketResponse:
         """``GET /ws/{stream}``."""
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(protocols=("vitrine.json.1",))
         await socket.prepare(request)
         async for message in socket:
             if message.type is not WSMsgType.TEXT:

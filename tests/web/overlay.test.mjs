@@ -1,11 +1,12 @@
 // The overlay element's core: history, drawing rule, epochs, log, retries. Run by `node --test`.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 
 import {
-  Announcer, backoffMs, canvasSize, closePlan, disclosureWord, frameKey, hotspotAt, Impressions, isSoftwareRenderer, labelBox, labelLines, OverlayModel,
-  PaintStats, parseCard, parseSample, parseSpot, pictureRect, placeLabels, quantile, safeUrl, SampleHistory, ticksBetween,
+  Announcer, backoffMs, canvasSize, closePlan, decodeBinary, disclosureWord, frameKey, hotspotAt, Impressions, isSoftwareRenderer, labelBox, labelLines, OverlayModel,
+  PaintStats, parseCard, parseSample, parseSpot, pictureRect, placeLabels, quantile, safeUrl, SampleHistory, SUBPROTOCOLS, ticksBetween,
 } from "../../overlay/web/vitrine-overlay.js";
 
 const MS = 90;
@@ -278,6 +279,33 @@ describe("model", () => {
   });
 });
 
+describe("binary encoding", () => {
+  const vectors = JSON.parse(readFileSync(new URL("../../docs/protocol-vectors.json", import.meta.url), "utf8"));
+  const bufferOf = (hex) => Uint8Array.from(hex.match(/../g) ?? [], (pair) => parseInt(pair, 16)).buffer;
+
+  test("it is offered first, JSON beside it", () => {
+    assert.deepEqual(SUBPROTOCOLS, [vectors.subprotocol, "vitrine.json.1"]);
+  });
+
+  for (const { name, json, hex } of vectors.valid) {
+    test(`reads ${name}`, () => assert.deepEqual(decodeBinary(bufferOf(hex)), json));
+  }
+  for (const { name, hex } of vectors.invalid) {
+    test(`refuses ${name}`, () => assert.equal(decodeBinary(bufferOf(hex)), null));
+  }
+
+  test("a model cannot tell it from JSON", () => {
+    const { json, hex } = vectors.valid.find((vector) => vector.name === "five hotspots");
+    const [text, binary] = [json, decodeBinary(bufferOf(hex))].map((message) => {
+      const model = new OverlayModel();
+      assert.ok(model.apply(message).changed.has("positions"));
+      return model.history.newest(1);
+    });
+    assert.equal(text.spots.size, 5);
+    assert.deepEqual(binary, text);
+  });
+});
+
 describe("retries", () => {
   test("full jitter between half a second and a cap that doubles to eight seconds", () => {
     assert.deepEqual([0, 1, 2, 3, 9].map((n) => backoffMs(n, 1)), [1000, 2000, 4000, 8000, 8000]);
@@ -295,6 +323,13 @@ describe("retries", () => {
     assert.equal(closePlan(1001, 0, 0).delayMs, 1000);
     assert.equal(closePlan(1001, 0, 1).delayMs, 10_000);
     for (const code of [1000, 1006, 1011, 3008, 4408]) assert.equal(closePlan(code, 2, 1).delayMs, 4000);
+  });
+
+  test("codes that are not known yet are understood by their range", () => {
+    for (const code of [4402, 4403, 4500, 4999]) assert.equal(closePlan(code, 0, 0.5).delayMs, null);
+    assert.equal(closePlan(4407, 0, 0).state, "missing");
+    assert.equal(closePlan(4410, 0, 0).delayMs, 5000);
+    for (const code of [3000, 3999, 4000, 4409]) assert.equal(closePlan(code, 2, 1).delayMs, 4000);
   });
 });
 

@@ -12,11 +12,23 @@ from pathlib import Path
 from inference.errors import ProductIndexError
 
 FORMAT = 1
+DEFAULT_EF = 96
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an index says of itself."""
+    """What an index says of itself.
+
+    Attributes:
+        format: of the files.
+        dim: length of the vectors.
+        vectors: how many.
+        products: how many have one.
+        model_hash: of the embedder that made them.
+        files: kind to file name; the name holds the sha256 of the content.
+        ef: candidates a graph search follows.
+        build_s: seconds its building took.
+    """
 
     format: int
     dim: int
@@ -24,6 +36,8 @@ class Manifest:
     products: int
     model_hash: str
     files: dict[str, str]
+    ef: int = DEFAULT_EF
+    build_s: float = 0.0
 
 
 def read_manifest(directory: str | Path) -> Manifest:
@@ -43,6 +57,8 @@ def read_manifest(directory: str | Path) -> Manifest:
             int(raw["products"]),
             str(raw["model_hash"]),
             {str(kind): os.path.basename(str(name)) for kind, name in raw["files"].items()},
+            int(raw.get("ef", DEFAULT_EF)),
+            float(raw.get("build_s", 0.0)),
         )
     except FileNotFoundError as error:
         raise ProductIndexError(f"{directory}: no product index here; {fix}", http_status=404) from error
@@ -60,6 +76,15 @@ def store(folder: Path, kind: str, suffix: str, data: bytes) -> str:
     return name
 
 
+def store_file(folder: Path, kind: str, suffix: str, path: Path) -> str:
+    """Move the file `path`, in the same file system, under a name made of its hash; returns the name."""
+    name = f"{kind}-{file_digest(path)}{suffix}"
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    path.replace(folder / name)
+    return name
+
+
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file completely, then rename it into place."""
     descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
@@ -74,19 +99,23 @@ def replace_file(path: Path, data: bytes) -> None:
         raise
 
 
-def read_checked(folder: Path, name: str, fix: str) -> bytes:
-    """A file whose content matches its name.
+def file_digest(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checked_file(folder: Path, name: str, fix: str) -> Path:
+    """Path of a file whose content matches its name.
 
     Raises:
         ProductIndexError: missing or damaged; the message ends with `fix`.
     """
+    path = folder / name
     try:
-        data = (folder / name).read_bytes()
+        digest = file_digest(path)
     except OSError as error:
-        raise ProductIndexError(f"{folder / name}: missing ({error.strerror}); {fix}") from error
-    digest = hashlib.sha256(data).hexdigest()
+        raise ProductIndexError(f"{path}: missing ({error.strerror}); {fix}") from error
     if digest not in name:
-        raise ProductIndexError(
-            f"{folder / name}: damaged: got sha256 {digest[:12]}, expected its name; {fix}"
-        )
-    return data
+        raise ProductIndexError(f"{path}: damaged: got sha256 {digest[:12]}, expected its name; {fix}")
+    return path

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from inference.types import Demand, FrameResult, Outcome, Plan
 from overlay.types import HotspotFrame
@@ -19,6 +19,10 @@ from stream.latest import LatestSlot
 from stream.types import EncodedFrame, Frame, SourceInfo, StreamId
 
 log = logging.getLogger(__name__)
+
+
+LATE_NS: Final = 500_000_000
+"""An overlay later than this is of no use to anybody: viewers hold their video back by less."""
 
 
 class Planner(Protocol):
@@ -127,12 +131,17 @@ class Pipeline:
     def on_frame(self, frame: Frame) -> None:
         """Predict at once when the device is busy; queue for detection either way."""
         self._parts.metrics.frame_in(self._parts.clock.now_ns())
+        waiting = self._slot.peek()
+        covered = waiting is not None and (waiting.covered or self._worth(waiting.frame))
+        if waiting is not None and covered and not waiting.covered:
+            # the loop was late and two frames came at once: the older one shall not go without
+            self._publish(self._parts.worker.coast(waiting.frame))
         if self._busy:
             self._publish(self._parts.worker.coast(frame))
         displaced = self._slot.put(_Waiting(frame, self._busy))
         if displaced is None:
             return
-        if displaced.covered:
+        if covered:
             self._parts.metrics.frame_done(Outcome.COASTED)
         else:
             self._parts.metrics.dropped("late")
@@ -181,6 +190,10 @@ class Pipeline:
     def close(self) -> None:
         """End `run` after the frame in hand."""
         self._slot.close()
+
+    def _worth(self, frame: Frame) -> bool:
+        """Viewers may still wait for this frame's overlay."""
+        return self._parts.clock.now_ns() - frame.arrived_ns <= LATE_NS
 
     def _publish(self, result: FrameResult) -> None:
         sent = self._parts.overlay.publish(result)

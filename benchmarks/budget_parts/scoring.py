@@ -144,14 +144,18 @@ def _arrivals(answers: Sequence[Answer]) -> list[tuple[int, int]]:
 
 
 def staleness_ms(answers: Sequence[Answer], frame_ms: float) -> list[float]:
-    """Whenever an answer leaves: how far the newest frame with one is ahead of the newest measured one."""
-    newest, measured, found = -1, -1, []
+    """Whenever an answer leaves: how far the newest arrived frame is ahead of the newest measured one."""
+    arrivals = [at for _, at in _arrivals(answers)]
+    first = min((answer.frame for answer in answers), default=0)
+    measured, found = -1, []
     for answer in sorted(answers, key=lambda one: one.sent_ns):
-        newest = max(newest, answer.frame)
         if answer.measured:
             measured = max(measured, answer.frame)
         if measured >= 0:
-            found.append((newest - measured) * frame_ms)
+            come = first + bisect_right(arrivals, answer.sent_ns) - 1
+            late_ms = (answer.sent_ns - arrivals[-1]) * MS  # frames after the last answered one came too
+            beyond = max(0, int(late_ms / frame_ms)) if come == first + len(arrivals) - 1 else 0
+            found.append((max(come, answer.frame) + beyond - measured) * frame_ms)
     return found
 
 

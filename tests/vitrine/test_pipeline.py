@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
+
+import pytest
 
 from inference.types import Demand, FrameResult, Outcome, Plan, Rung
 from overlay.types import HotspotFrame
@@ -137,17 +140,21 @@ async def test_a_cancelled_frame_that_was_never_predicted_still_gets_its_overlay
     assert seen.published == [(0, "cancelled")]
 
 
-async def test_two_frames_before_the_loop_ran_drop_the_older_and_count_it() -> None:
-    worker = GatedWorker()
-    pipeline, seen, _ = make(worker, detect=False)
+@pytest.mark.parametrize(("late_ms", "overlays"), [(120, [0, 3000]), (900, [3000])])
+async def test_of_frames_that_come_at_once_the_older_is_predicted_unless_it_is_too_old(
+    late_ms: int, overlays: list[int]
+) -> None:
+    pipeline, seen, _ = make(GatedWorker(), detect=False)
     async with asyncio.TaskGroup() as group:
         group.create_task(pipeline.run())
-        pipeline.on_frame(frame(0))
-        pipeline.on_frame(frame(1))
+        for number in (0, 1):
+            arrived_ns = FakeClock().now_ns() - late_ms * 1_000_000 * (1 - number)
+            pipeline.on_frame(replace(frame(number), arrived_ns=arrived_ns))
         await settle()
         pipeline.close()
-    assert seen.published == [(3000, "coasted")]
-    assert seen.counts["dropped late"] == 1
+    assert seen.published == [(rtp, "coasted") for rtp in overlays]
+    assert seen.counts["dropped late"] == 2 - len(overlays)
+    assert seen.counts["in"] == seen.counts["coasted"] + seen.counts["dropped late"] == 2
 
 
 async def test_encoded_frames_pass_untouched_and_the_publisher_is_announced() -> None:

@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 
 from training import backdrops, hands, packs
-from training.assets import Photo, off_white, read, sprites, trim
-from training.degrade import Rng, live
+from training.assets import REJECTED, Photo, off_white, read, sprites, trim
+from training.degrade import Rng
 from training.scenes import transform
-from training.teachers import NanoDetPlus
+from training.teachers import Jury, NanoDetPlus
 
 SIDE = 144  # stored; training crops 128 or more of it
+PACKAGES = range(28, 58)  # articles of the grocery photos that are cartons and pots; the rest is produce
 UNKNOWN = ("nord-flask",)  # the show's product that is in no catalogue stays unknown to the embedder
 WORK = 176  # canvas on which a crop is composed
 
@@ -31,6 +32,11 @@ class Instance:
     pack: packs.Pack | None = None
 
 
+def validation_contributor(sender: str) -> bool:
+    """Garments of these contributors are for validation only, here and for the attribute heads."""
+    return int(sender) % 4 == 2
+
+
 def variant(pack: packs.Pack, rng: Rng) -> packs.Pack:
     """A look-alike: the same body, the print recoloured or reprinted."""
     other = packs.make_pack(rng)
@@ -44,30 +50,40 @@ def variant(pack: packs.Pack, rng: Rng) -> packs.Pack:
     return packs.Pack(pack.shape, pack.aspect, pack.profile, texture, pack.gloss)
 
 
-def _groceries(data: Path, seed: int) -> list[Instance]:
-    """One instance an article: its catalogue cut-out, the prominent box of photos without a drawn one."""
-    teacher = NanoDetPlus(data / "models/detect")
+def _groceries(data: Path) -> list[Instance]:
+    """One instance an article: its catalogue cut-out, and what its in-store photos are about.
+
+    A photo is listed once per upstream split and carries its hand-drawn box in one of the rows only; photos
+    with a box are for evaluation and never enter.
+    """
+    jury, teacher = Jury(data / "models/detect"), NanoDetPlus(data / "models/detect")
     found: dict[str, Instance] = {}
     for path in sorted(data.glob("grocery/dev/catalogue/*.jpg")):
         cut = off_white(read(path, 400))
         if cut is not None:
             found[path.stem.split("_")[0]] = Instance(path.stem, "grocery", [cut], [])
     with (data / "grocery/dev/wild.csv").open(newline="") as file:
-        rows = [r for r in csv.DictReader(file) if not r["x0"]]
-    np.random.default_rng(seed).shuffle(rows)
-    for row in rows:
-        article = found.get(f"{int(row['sku_id']):02d}")
-        if article is None or len(article.photos) >= 14:
+        rows = list(csv.DictReader(file))
+    boxed = {row["image"] for row in rows if row["x0"]}
+    article = {row["image"]: f"{int(row['sku_id']):02d}" for row in rows}
+    wrong = set(REJECTED.read_text(encoding="utf-8").split())
+    for path in sorted(article.keys() - boxed):
+        one = found.get(article[path])
+        if one is None or path.removeprefix("dev/wild/") in wrong:
             continue
-        image = read(data / "grocery" / row["image"], 384)
-        h, w = image.shape[:2]
-        boxes, scores, classes = teacher.detect(image, 0.3)
-        size = (boxes[:, 2:] - boxes[:, :2]) / (w, h)
-        fit = (classes != 0) & (size.prod(1) > 0.1)
-        if fit.any():
-            box = boxes[np.where(fit, scores * np.sqrt(size.prod(1)), -1).argmax()]
-            article.photos.append(widen(image, box, 0.12))
+        image = read(data / "grocery" / path, 384)
+        box = jury.verdict(image) if int(article[path]) in PACKAGES else _prominent(teacher, image)
+        if box is not None:
+            one.photos.append(widen(image, box, 0.12))
     return list(found.values())
+
+
+def _prominent(teacher: NanoDetPlus, image: np.ndarray) -> np.ndarray | None:
+    """The large certain box of a photo of fruit or vegetables, which may show a heap of them."""
+    boxes, scores, classes = teacher.detect(image, 0.3)
+    size = (boxes[:, 2:] - boxes[:, :2]) / image.shape[1::-1]
+    fit = (classes != 0) & (size.prod(1) > 0.1)
+    return boxes[np.where(fit, scores * np.sqrt(size.prod(1)), -1).argmax()] if fit.any() else None
 
 
 def widen(image: np.ndarray, box: np.ndarray, margin: float) -> np.ndarray:
@@ -81,15 +97,30 @@ def widen(image: np.ndarray, box: np.ndarray, margin: float) -> np.ndarray:
 
 def _garments(data: Path, limit: int, seed: int) -> list[Instance]:
     with (data / "clothing/train/labels.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if not validation_contributor(row["sender_id"])]
     order = np.random.default_rng(seed).permutation(len(rows))[:limit]
     paths = [data / "clothing" / rows[i]["image"] for i in order]
     return [Instance(p.stem, "clothing", [], [read(p, 224)]) for p in paths]
 
 
-def instances(data: Path, cache: Path, garments: int, made: int, seed: int) -> list[Instance]:
+def _scenes(data: Path, each: int, seed: int) -> list[Instance]:
+    """Random cut-outs of everyday photos, each an instance: what the teachers say of them is learnt."""
+    found = []
+    for path in sorted(data.glob("coco100/*.jpg")):
+        image, rng = read(path, 480), np.random.default_rng((seed, int(path.stem)))
+        h, w = image.shape[:2]
+        for k in range(each):
+            size = rng.uniform(0.25, 0.6) * min(h, w) * np.exp(rng.normal(0, 0.25, 2))
+            x, y = rng.uniform(0, np.maximum((w, h) - size, 1))
+            crop = image[int(y) : int(y + size[1]) + 1, int(x) : int(x + size[0]) + 1]
+            if crop.std() > 12:
+                found.append(Instance(f"{path.stem}-{k}", "scene", [], [np.ascontiguousarray(crop)]))
+    return found
+
+
+def instances(data: Path, cache: Path, garments: int, packages: int, seed: int) -> list[Instance]:
     """All products to tell apart, in a fixed order."""
-    found = _groceries(data, seed)
+    found = _groceries(data)
     for folder in sorted((data / "abo_samples").glob("B*")):
         cuts = [c for p in sorted(folder.glob("*.jpg")) if (c := off_white(read(p, 400))) is not None]
         found.append(Instance(folder.name, "abo", cuts, []))
@@ -101,12 +132,19 @@ def instances(data: Path, cache: Path, garments: int, made: int, seed: int) -> l
             renders.setdefault(sprite.instance, []).append(sprite.image)
     found += [Instance(name, "sprite", cuts, []) for name, cuts in renders.items()]
     found += _garments(data, garments, seed)
+    found += _scenes(data, 8, seed)
+    found += made(packages, seed)
+    return [f for f in found if f.cuts or f.photos or f.pack]
+
+
+def made(count: int, seed: int) -> list[Instance]:
+    """Made-up packages, every third a look-alike of the one before."""
     rng = np.random.default_rng(seed)
-    pack = packs.make_pack(rng)
-    for i in range(made):
+    pack, found = packs.make_pack(rng), []
+    for i in range(count):
         pack = variant(pack, rng) if i % 3 == 1 else packs.make_pack(rng)
         found.append(Instance(f"pack{i}", "pack", [], [], pack))
-    return [f for f in found if f.cuts or f.photos or f.pack]
+    return found
 
 
 def _cut(instance: Instance, rng: Rng) -> np.ndarray:
@@ -141,8 +179,8 @@ def catalogue_view(instance: Instance, rng: Rng) -> np.ndarray:
     return squash(np.clip(image, 0, 255).astype(np.uint8), box)
 
 
-def live_view(instance: Instance, grounds: list[Photo], rng: Rng, strength: float = 1.1) -> np.ndarray:
-    """As cut from a stream: ground, hand, tilt, jittered box, degraded; uint8 BGR [SIDE, SIDE, 3]."""
+def live_view(instance: Instance, grounds: list[Photo], rng: Rng) -> np.ndarray:
+    """As cut from a stream: ground, hand, tilt, jittered box; uint8 BGR [SIDE, SIDE, 3], not degraded."""
     if instance.photos and (not instance.cuts or rng.random() < 0.6):
         image = instance.photos[rng.integers(len(instance.photos))]
         h, w = image.shape[:2]
@@ -175,4 +213,4 @@ def live_view(instance: Instance, grounds: list[Photo], rng: Rng, strength: floa
     box = (
         box + rng.normal(0, 0.05, 4).astype(np.float32) * size + np.float32((-0.03, -0.03, 0.03, 0.03)) * size
     )
-    return live(squash(image, box), rng, strength)
+    return squash(image, box)

@@ -1,7 +1,7 @@
 """Make the embedded embedder: `python -m training.embedder {crops,train,export}`, or `all` of them.
 
 Instances whose name hashes into the held-out tenth, and half of the cartons, are never trained on; thresholds
-are derived from them.
+are derived from the cartons. With `--minutes 0` a body that is good already (`--resume`) only gets its neck.
 """
 
 from __future__ import annotations
@@ -15,21 +15,24 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
+import onnxruntime as ort
 import torch
 from torch import Tensor
 
 from training import assets, crops
 from training.calibrate import calibrate, embed
+from training.degrade import live
 from training.detector import Ema
-from training.embnet import DIM, Embedder, Heads, contrast, cosface, distil
+from training.embnet import DIM, STEM, Embedder, Heads, contrast, cosface, distil, principal
 from training.export import save, to_onnx
-from training.teachers import session
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 WEIGHTS = Path(__file__).parents[1] / "inference" / "weights" / "vitrine_embed.onnx"
 #: Cartons kept for validation; the other half of the grocery shelf is trained on.
 HELD_CARTONS = ("28", "31", "34", "40", "42", "46", "49", "53", "57")
 SHOW_KINDS = ("sprite",)
+VARIANTS = 3  # degraded looks of each view that `stem` keeps
 
 
 def held_out(instance: crops.Instance) -> bool:
@@ -42,106 +45,180 @@ def held_out(instance: crops.Instance) -> bool:
 
 
 def teach(images: np.ndarray, folder: Path) -> np.ndarray:
-    """Two ImageNet embedders, concatenated: BGR crops [n, s, s, 3] -> float16 [n, 576 + 1280]."""
-    small = session(folder / "mobilenetv3s_embed576.onnx")
-    large = session(folder / "mobilenetv2ptq_embed1280_f32.onnx")
+    """MobileNetV3-Small's map (ImageNet), averaged in bands: BGR crops [n, s, s, 3] -> float16 [n, 3 * 576].
+
+    In bands it tells unseen cartons apart half again as often as averaged over the whole map.
+    """
+    net = map_session(folder / "mobilenetv3s_embed576.onnx")
     mean, std = np.float32((0.485, 0.456, 0.406)), np.float32((0.229, 0.224, 0.225))
-    out = np.zeros((len(images), 576 + 1280), np.float16)
+    out = np.zeros((len(images), 3, 576), np.float16)
     for i, image in enumerate(images):
         rgb = cv2.resize(image, (224, 224), interpolation=cv2.INTER_LINEAR)[..., ::-1].astype(np.float32)
-        a = small.run(None, {"input": ((rgb / 255 - mean) / std).transpose(2, 0, 1)[None]})[0][0]
-        b = large.run(None, {"input": (rgb / 127.5 - 1).transpose(2, 0, 1)[None]})[0][0]
-        out[i] = np.concatenate((a, b)) / math.sqrt(2)
-        if i % 500 == 0:
-            print(f"teachers {i}/{len(images)}", flush=True)
-    return out
+        maps = net.run(None, {"input": ((rgb / 255 - mean) / std).transpose(2, 0, 1)[None]})[-1][0]
+        bands = np.stack([maps[:, a:b].mean((1, 2)) for a, b in ((0, 3), (2, 5), (4, 7))])
+        out[i] = bands / np.linalg.norm(bands, axis=1, keepdims=True)
+        if i % 2000 == 0:
+            print(f"teacher {i}/{len(images)}", flush=True)
+    return out.reshape(len(images), -1)
+
+
+def map_session(path: Path) -> ort.InferenceSession:
+    """A session of a teacher whose last output is the map before its pooling."""
+    model = onnx.load(str(path))
+    pool = next(n for n in reversed(model.graph.node) if n.op_type in ("ReduceMean", "GlobalAveragePool"))
+    model.graph.output.append(onnx.helper.make_empty_tensor_value_info(pool.input[0]))
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def render(args: argparse.Namespace) -> None:
-    """Draw every instance: its first two views as in a catalogue, the others live."""
+    """Draw every instance: its first two views as in a catalogue, the others live but not yet degraded."""
     found = crops.instances(args.data, args.cache, args.garments, args.packs, args.seed)
     grounds = assets.photos(args.data)
-    count = {"sprite": 160, "grocery": 60, "abo": 40, "cosmetics": 24, "clothing": 8, "pack": 12}
-    plan = [(k, v) for k, one in enumerate(found) for v in range(count[one.kind])]
+    count = {"sprite": 48, "abo": 24, "cosmetics": 16, "clothing": 3, "scene": 2, "pack": 6}
+    plan = [
+        (k, v)
+        for k, one in enumerate(found)
+        for v in range(count.get(one.kind) or 8 + 2 * min(20, len(one.photos)))
+    ]
     args.work.mkdir(parents=True, exist_ok=True)
     side = crops.SIDE
     views = np.lib.format.open_memmap(args.work / "views.npy", "w+", np.uint8, (len(plan), side, side, 3))
     for i, (k, v) in enumerate(plan):
         rng = np.random.default_rng((args.seed, k, v))
-        catalogue = v < 2 or (found[k].kind == "sprite" and v % 5 == 0)
+        catalogue = found[k].kind != "scene" and (v < 2 or (found[k].kind == "sprite" and v % 5 == 0))
         views[i] = (
             crops.catalogue_view(found[k], rng) if catalogue else crops.live_view(found[k], grounds, rng)
         )
         if i % 1000 == 0:
             print(f"views {i}/{len(plan)}", flush=True)
     labels = np.int64([k for k, _ in plan])
-    number = np.int64([v for _, v in plan])
     np.savez(
         args.work / "views.npz",
         labels=labels,
-        number=number,
+        number=np.int64([v for _, v in plan]),
         held=np.array([held_out(found[k]) for k in labels]),
         kinds=np.array([found[k].kind for k in labels]),
         names=np.array([one.name for one in found]),
     )
-    first = np.flatnonzero((number == 0) | (number == 2))
-    taught = teach(views[first], args.data / "models" / "embed")
-    np.savez(args.work / "teacher.npz", index=first, vectors=taught)
+    np.save(args.work / "teacher.npy", teach(views, args.data / "models" / "embed"))
 
 
 class Views:
-    """Batches of P instances x K views with light augmentation."""
+    """Batches of P instances x K views, degraded afresh each time."""
+
+    WEIGHT = {
+        "sprite": 12.0, "grocery": 10.0, "abo": 4.0, "cosmetics": 3.0, "clothing": 0.7,
+        "scene": 0.7, "pack": 1.5,
+    }  # fmt: skip
 
     def __init__(self, work: Path, seed: int) -> None:
         table = np.load(work / "views.npz")
         self.views = np.load(work / "views.npy", mmap_mode="r")
+        stem = work / "stem.npy"
+        self.stem = np.load(stem, mmap_mode="r") if stem.exists() else None
         self.rng = np.random.default_rng(seed)
         use = ~table["held"]
         self.names, self.labels = np.unique(table["labels"][use], return_inverse=True)
         self.rows = np.flatnonzero(use)
-        taught = np.load(work / "teacher.npz")
-        known = {int(i): v for i, v in zip(taught["index"], taught["vectors"], strict=True)}
-        number = table["number"]
-        nearest = np.where(number < 2, 0, 2) - number + np.arange(len(number))
-        self.teacher = np.stack([known[int(i)] for i in nearest[self.rows]])
         self.by_label = [np.flatnonzero(self.labels == k) for k in range(len(self.names))]
-        kind = table["kinds"][self.rows][[rows[0] for rows in self.by_label]]
-        weight = {"sprite": 20.0, "grocery": 5.0, "abo": 2.0, "cosmetics": 1.0, "clothing": 0.6, "pack": 1.0}
-        self.p = np.array([weight[k] for k in kind])
+        kinds = table["kinds"][self.rows]
+        self.teacher = self.targets(np.load(work / "teacher.npy")[self.rows].astype(np.float32), kinds)
+        self.p = np.array([self.WEIGHT[k] for k in kinds[[rows[0] for rows in self.by_label]]])
         self.p /= self.p.sum()
 
-    def next(self, instances: int, each: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
-        """float32 [P * K, 3, side, side] RGB 0..255, int64 labels, teacher vectors."""
+    def targets(self, taught: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+        """What the teacher says of a view, leaning to what it says of all views of the instance."""
+        real = np.isin(kinds, ("clothing", "scene", "grocery"))
+        matrix, offset = principal(taught[real], DIM)
+        vectors = taught @ matrix.T + offset
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        out = np.empty_like(vectors, np.float32)
+        for rows in self.by_label:
+            out[rows] = 0.6 * vectors[rows] + 0.4 * vectors[rows].mean(0)
+        return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+    def picture(self, row: int, side: int) -> np.ndarray:
+        """One view cut loosely and degraded, uint8 BGR [side, side, 3]."""
+        size = int(self.rng.integers(118, crops.SIDE + 1))
+        y, x = self.rng.integers(0, crops.SIDE - size + 1, 2)
+        image = np.ascontiguousarray(self.views[row][y : y + size, x : x + size])
+        if self.rng.random() < 0.75:
+            image = live(image, self.rng, 1.1)
+        image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+        if self.rng.random() < 0.2:
+            y, x = self.rng.integers(0, int(0.8 * side), 2)
+            h, w = self.rng.integers(side // 8, side // 2, 2)
+            image[y : y + h, x : x + w] = self.rng.integers(0, 256, 3)
+        return image
+
+    def next(self, instances: int, each: int, side: int | None) -> tuple[Tensor, Tensor, Tensor]:
+        """float32 [P * K, 3, side, side] RGB (None: the stem's maps), int64 labels, teacher's vectors."""
         chosen = self.rng.choice(len(self.names), instances, replace=False, p=self.p)
-        index = np.concatenate([self.rng.choice(self.by_label[k], each, replace=False) for k in chosen])
-        out = np.empty((len(index), side, side, 3), np.uint8)
-        for i, row in enumerate(self.rows[index]):
-            size = int(self.rng.integers(118, crops.SIDE + 1))
-            y, x = self.rng.integers(0, crops.SIDE - size + 1, 2)
-            crop = self.views[row][y : y + size, x : x + size]
-            out[i] = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-            if self.rng.random() < 0.15:
-                y, x = self.rng.integers(0, int(0.8 * side), 2)
-                h, w = self.rng.integers(side // 8, side // 2, 2)
-                out[i, y : y + h, x : x + w] = self.rng.integers(0, 256, 3)
-        gain = np.exp(
-            self.rng.normal(0, 0.1, (len(index), 1, 1, 1)) + self.rng.normal(0, 0.05, (len(index), 1, 1, 3))
+        index = np.concatenate(
+            [self.rng.choice(rows, each, len(rows) < each) for rows in (self.by_label[k] for k in chosen)]
         )
-        pixels = torch.from_numpy(np.clip(out[..., ::-1] * gain, 0, 255).astype(np.float32)).permute(
-            0, 3, 1, 2
-        )
+        if side is None:
+            looks = index * VARIANTS + self.rng.integers(0, VARIANTS, len(index))
+            pixels = torch.from_numpy(self.stem[looks].astype(np.float32))
+        else:
+            out = np.stack([self.picture(row, side) for row in self.rows[index]])
+            pixels = torch.from_numpy(out[..., ::-1].astype(np.float32)).permute(0, 3, 1, 2)
+        teacher = torch.from_numpy(self.teacher[index])
         labels = torch.from_numpy(self.labels[index])
-        teacher = torch.from_numpy(self.teacher[index].astype(np.float32))
         return pixels.contiguous(memory_format=torch.channels_last), labels, teacher
 
+    def some(self, count: int) -> np.ndarray:
+        """Views [count, 144, 144, 3] drawn as in training, not degraded."""
+        chosen = self.rng.choice(len(self.names), count, p=self.p)
+        return np.stack([self.views[self.rows[self.rng.choice(self.by_label[k])]] for k in chosen])
+
     def middle(self, net: Embedder) -> Tensor:
-        """A start for the proxies: the mean vector of four views of each instance."""
-        net.eval()
-        rows = np.concatenate([self.rows[self.rng.choice(r, 4)] for r in self.by_label])
-        with torch.no_grad():
-            vectors = embed(net, self.views[rows])
-        net.train()
-        return torch.from_numpy(vectors).reshape(-1, 4, DIM).mean(1)
+        """A start for the proxies: the mean vector of two views of each instance."""
+        rows = np.concatenate([self.rows[self.rng.choice(r, 2)] for r in self.by_label])
+        return torch.from_numpy(embed(net, self.views[rows])).reshape(-1, 2, DIM).mean(1)
+
+
+def set_neck(net: Embedder, data: Views) -> None:
+    """Start the neck from the main axes of what the body says of the training products."""
+    views = data.some(3000)
+    edge = (crops.SIDE - 128) // 2
+    rows = []
+    net.eval()
+    with torch.no_grad():
+        for i in range(0, len(views), 50):
+            part = views[i : i + 50, edge : edge + 128, edge : edge + 128, ::-1].astype(np.float32)
+            rows.append(net.bands(net.stem(torch.from_numpy(part).permute(0, 3, 1, 2))).numpy())
+    matrix, offset = principal(np.concatenate(rows).astype(np.float64), DIM)
+    net.neck.weight.data = torch.from_numpy(matrix.astype(np.float32))
+    net.neck.bias.data = torch.from_numpy(offset.astype(np.float32))
+
+
+def stems(args: argparse.Namespace) -> None:
+    """What the stem of `--resume` says of VARIANTS degraded looks of each view, for `train --frozen`."""
+    data, net = Views(args.work, args.seed), restored(args.resume)
+    net.eval()
+    shape = (len(data.rows) * VARIANTS, 64, 16, 16)
+    out = np.lib.format.open_memmap(args.work / "stem.npy", "w+", np.float16, shape)
+    order = np.repeat(data.rows, VARIANTS)
+    with torch.no_grad():
+        for i in range(0, len(order), 32):
+            look = np.stack([data.picture(row, 128) for row in order[i : i + 32]])[..., ::-1]
+            pixels = torch.from_numpy(look.astype(np.float32)).permute(0, 3, 1, 2)
+            out[i : i + 32] = net.stem(pixels.contiguous(memory_format=torch.channels_last)).numpy()
+            if i % 3200 == 0:
+                print(f"stem {i}/{len(order)}", flush=True)
+
+
+def restored(checkpoint: Path | None) -> Embedder:
+    """The network with what fits of a checkpoint."""
+    net = Embedder().to(memory_format=torch.channels_last)
+    if checkpoint:
+        own, state = net.state_dict(), torch.load(checkpoint, weights_only=True)
+        fits = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+        net.load_state_dict(fits, strict=False)
+    return net
 
 
 def side_at(done: float, small: float) -> int:
@@ -154,13 +231,15 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     data = Views(args.work, args.seed)
-    net = Embedder().to(memory_format=torch.channels_last)
-    checkpoint = args.work / "embedder.pt"
-    if args.resume and checkpoint.exists():
-        net.load_state_dict(torch.load(checkpoint, weights_only=True), strict=False)
-    heads = Heads(len(data.names), data.teacher.shape[1])
+    net, checkpoint = restored(args.resume), args.work / "embedder.pt"
+    set_neck(net, data)
+    torch.save(net.state_dict(), checkpoint)
+    heads = Heads(len(data.names), DIM)
     heads.proxies.data.copy_(0.3 * data.middle(net))
-    every = [*net.parameters(), *heads.parameters()]
+    net.train()
+    if args.frozen:
+        net.body[:STEM].eval().requires_grad_(False)
+    every = [p for p in (*net.parameters(), *heads.parameters()) if p.requires_grad]
     optimiser = torch.optim.AdamW(every, lr=args.lr, weight_decay=0.02)
     ema, start, saved, step, mean = Ema(net, 0.998), time.monotonic(), time.monotonic(), 0, {}
     print(f"{len(data.rows)} views of {len(data.names)} instances", flush=True)
@@ -170,8 +249,9 @@ def train(args: argparse.Namespace) -> None:
             group["lr"] = (
                 args.lr * min(1.0, (step + 1) / 200) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
             )
-        images, labels, teacher = data.next(args.batch // 4, 4, side_at(done, args.small))
-        z = net(images)
+        side = None if args.frozen else side_at(done, args.small)
+        pictures, labels, teacher = data.next(args.batch // 4, 4, side)
+        z = net.tail(pictures) if args.frozen else net(pictures)
         parts = {
             "supcon": contrast(z, labels),
             "cosface": cosface(z, labels, heads.proxies),
@@ -188,7 +268,7 @@ def train(args: argparse.Namespace) -> None:
         if step % 50 == 0:
             text = " ".join(f"{k} {v:.3f}" for k, v in mean.items())
             print(f"{done:5.1%} step {step} {step * args.batch / (now - start):.0f}/s {text}", flush=True)
-        if now - saved > 180:
+        if now - saved > 120:
             saved = now
             torch.save(ema.state, checkpoint)
     torch.save(ema.state, checkpoint)
@@ -216,7 +296,7 @@ def export(args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.embedder", description=__doc__)
-    parser.add_argument("step", choices=("crops", "train", "export", "all"))
+    parser.add_argument("step", choices=("crops", "stem", "train", "export", "all"))
     parser.add_argument(
         "--data", type=Path, default=Path("../shared/data"), help="photos and teachers (see the card)"
     )
@@ -227,19 +307,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--seed", type=int, default=20261120)
     parser.add_argument(
-        "--garments", type=int, default=600, help="garment photos, each an instance of its own"
+        "--garments", type=int, default=1200, help="garment photos, each an instance of its own"
     )
-    parser.add_argument("--packs", type=int, default=1500, help="made-up products")
+    parser.add_argument("--packs", type=int, default=300, help="made-up products")
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--small", type=float, default=0.5, help="share of the time on crops of 64 pixels")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--resume", action="store_true", help="start from the checkpoint in --work")
+    parser.add_argument("--resume", type=Path, help="start from the body of this checkpoint")
+    parser.add_argument("--frozen", action="store_true", help="keep the stem: learn from the step `stem`")
     args = parser.parse_args()
     cv2.setNumThreads(args.threads)
-    steps = {"crops": render, "train": train, "export": export}
-    for name in steps if args.step == "all" else [args.step]:
+    steps = {"crops": render, "stem": stems, "train": train, "export": export}
+    for name in ("crops", "train", "export") if args.step == "all" else [args.step]:
         steps[name](args)
 
 

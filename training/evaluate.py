@@ -1,4 +1,4 @@
-"""Measure the shipped weights: `python -m training.evaluate {detector,embedder} [--json]`.
+"""Measure the shipped weights: `python -m training.evaluate {detector,latency} [--json]`.
 
 Prints one row a data set. Sets whose files are missing are named and left out.
 """
@@ -155,67 +155,6 @@ def detector(args: argparse.Namespace) -> list[dict]:
     return rows
 
 
-def embedder(args: argparse.Namespace) -> list[dict]:
-    """Boxed in-store photos against one catalogue picture each: all cartons, and those never trained on."""
-    from training.embedder import HELD_CARTONS, teach
-
-    with (args.data / "grocery/dev/wild.csv").open(newline="") as file:
-        asked = [row for row in csv.DictReader(file) if row["x0"]]
-    with (args.data / "grocery/dev/catalogue.csv").open(newline="") as file:
-        shelf = {row["sku_id"]: row for row in csv.DictReader(file)}
-    articles = sorted({row["sku_id"] for row in asked}, key=int)
-    crops = []
-    for row in asked:
-        image = cv2.imread(str(args.data / "grocery" / row["image"]))
-        crops.append(cut(image, np.float32([float(row[k]) for k in ("x0", "y0", "x1", "y1")])))
-    icons = []
-    for sku in articles:
-        image = assets.read(args.data / "grocery" / shelf[sku]["iconic_image"], 400)
-        ys, xs = np.where(image.min(2) < 238)
-        icons.append(cut(image, np.float32((xs.min(), ys.min(), xs.max(), ys.max()))))
-    net = session(args.model or WEIGHTS / "vitrine_embed.onnx")
-    labels = np.array([articles.index(row["sku_id"]) for row in asked])
-    spaces = {"vitrine_embed": lambda x: embed(net, x)}
-    if not args.only_ours:
-        taught = args.data / "models/embed"
-        spaces["mobilenetv3s"] = lambda x: teach(np.stack([cv2.resize(i, (224, 224)) for i in x]), taught)[
-            :, :576
-        ]
-        spaces["mobilenetv2"] = lambda x: teach(np.stack([cv2.resize(i, (224, 224)) for i in x]), taught)[
-            :, 576:
-        ]
-    held = np.array([f"{int(sku):02d}" in HELD_CARTONS for sku in articles])
-    rows = []
-    for name, space in spaces.items():
-        similarity = (space(crops).astype(np.float32)) @ space(icons).astype(np.float32).T
-        right = similarity.argmax(1) == labels
-        unseen = held[labels]
-        among = similarity[:, held][unseen].argmax(1) == np.cumsum(held)[labels[unseen]] - 1
-        inside = similarity[:, ~held].max(1)
-        auroc = (inside[~unseen][:, None] > inside[unseen][None]).mean()
-        rows.append({
-            "set": "cartons", "model": name, "n": len(right), "top1 of 19": right.mean(),
-            "unseen": right[unseen].mean(),
-            f"top1 of {held.sum()} unseen": among.mean(), "auroc": auroc,
-        })  # fmt: skip
-    return rows
-
-
-def cut(image: np.ndarray, box: np.ndarray, margin: float = 0.04) -> np.ndarray:
-    """The box with a margin as the engine crops it."""
-    h, w = image.shape[:2]
-    m = (box[2:] - box[:2]) * margin
-    x0, y0 = np.maximum(box[:2] - m, 0).astype(int)
-    x1, y1 = np.minimum(np.ceil(box[2:] + m), (w, h)).astype(int)
-    return image[y0:y1, x0:x1]
-
-
-def embed(net, images: list[np.ndarray]) -> np.ndarray:  # noqa: ANN001
-    """BGR crops of any size -> unit vectors [n, 128]."""
-    squares = np.stack([cv2.resize(i, (128, 128), interpolation=cv2.INTER_AREA)[..., ::-1] for i in images])
-    return net.run(None, {"input": squares.transpose(0, 3, 1, 2).astype(np.float32)})[0]
-
-
 def latency(path: Path, shape: tuple[int, ...], name: str) -> float:
     """Fastest of 200 runs on one thread, in milliseconds."""
     net, x = session(path), np.zeros(shape, np.float32)
@@ -229,7 +168,7 @@ def latency(path: Path, shape: tuple[int, ...], name: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
-    parser.add_argument("what", choices=("detector", "embedder", "latency"))
+    parser.add_argument("what", choices=("detector", "latency"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--model", type=Path, help="an ONNX file instead of the shipped one")
     parser.add_argument(
@@ -252,7 +191,7 @@ def main() -> None:
             },
         ]
     else:
-        rows = {"detector": detector, "embedder": embedder}[args.what](args)
+        rows = detector(args)
     if args.json:
         print(
             json.dumps(

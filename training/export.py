@@ -12,15 +12,15 @@ from torch import nn
 
 
 def to_onnx(
-    net: nn.Module, example: torch.Tensor, names: tuple[str, str], dynamic: dict[str, dict[int, str]]
+    net: nn.Module, example: torch.Tensor, names: tuple[str, ...], dynamic: dict[str, dict[int, str]]
 ) -> onnx.ModelProto:
-    """Trace `net` (opset 17) with batch norms folded; `dynamic` names free axes."""
+    """Trace `net` (opset 17), batch norms folded; `names`: the input, the outputs; `dynamic` frees axes."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            net.eval(), (example,), buffer, input_names=[names[0]], output_names=[names[1]], opset_version=17,
-            dynamic_axes=dynamic, dynamo=False,
+            net.eval(), (example,), buffer, input_names=[names[0]], output_names=list(names[1:]),
+            opset_version=17, dynamic_axes=dynamic, dynamo=False,
         )  # fmt: skip
     model = onnx.load_from_string(buffer.getvalue())
     del model.graph.value_info[:]

@@ -173,7 +173,7 @@ def test_blank_picture_yields_no_box(level: int) -> None:
 
 def test_embedder_declares_itself() -> None:
     found = metadata(EMBED)
-    assert found["vitrine.family"] == "embedder" and found["vitrine.dim"] == "128"
+    assert found["vitrine.family"] == "embedder" and found["vitrine.dim"] == "192"
     assert json.loads(found["vitrine.input"]) == {"size": 128, "order": "RGB", "range": "0..255"}
     levels = json.loads(found["vitrine.calibration"])
     assert 0 < levels["similar"] <= levels["exact"] < 1 and levels["margin"] >= 0 and levels["how"]
@@ -185,7 +185,7 @@ def test_embedder_gives_unit_vectors_for_any_number_of_crops(count: int) -> None
     assert [(i.name, i.shape[1:]) for i in net.get_inputs()] == [("input", [3, 128, 128])]
     vectors = run(net, "input", noise(count, 3, 128, 128))
     assert [o.name for o in net.get_outputs()] == ["embedding"]
-    assert vectors.shape == (count, 128)
+    assert vectors.shape == (count, 192)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
 
 

@@ -101,6 +101,15 @@ def crowd(objects: int, frames: int, seed: int) -> Sequence:
     return Sequence("crowd", 30.0, (1920, 1080), ids, empty, empty, found, looks)
 
 
+def digest(*parts: object) -> str:
+    """A name for what follows from `parts`: strings, numbers, and the contents of files given as paths."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part.read_bytes() if isinstance(part, Path) else repr(part).encode())
+        total.update(b"\0")
+    return total.hexdigest()[:24]
+
+
 def iou(a: Floats, b: Floats) -> Floats:
     """Intersection over union of every pair, (len(a), len(b))."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])

@@ -24,7 +24,7 @@ from benchmarks.display import Tally, watch
 from benchmarks.harness import Benchmark, CannotRun, Outcome, Settings, main
 from benchmarks.machine import ROOT
 from benchmarks.peers.registry import TRACKEVAL, TRACKING
-from benchmarks.publish import SHARED
+from benchmarks.publish import CACHE, SHARED
 from benchmarks.report import Report, Row, Target, judge
 from benchmarks.sequences import REGIMES, SETS, folders, load
 from benchmarks.track_ours import SUBJECTS as OURS
@@ -63,6 +63,8 @@ def run(settings: Settings) -> Outcome:
         "seed": settings.seed,
         "frames": 200 if settings.quick else None,
         "subjects": wanted,
+        "cache": str(CACHE / "tracks"),
+        "versions": {peer.name: peer.requirements for peer in (*TRACKING, TRACKEVAL)},
         "objects": OBJECTS if not settings.quick else OBJECTS[:2],
     }
     with tempfile.TemporaryDirectory() as folder:

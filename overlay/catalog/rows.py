@@ -48,7 +48,7 @@ class FeedRow:
     """One row as read.
 
     Attributes:
-        line: 1-based line of the file where it begins.
+        line: 1-based line of the file where it begins; the number of the product where there are none.
         values: by normalised field name; empty fields are absent.
     """
 
@@ -61,7 +61,7 @@ class RowProblem:
     """What is wrong with a row.
 
     Attributes:
-        line: 1-based line of the file where the row begins.
+        line: 1-based line of the file where the row begins; the number of the product where there are none.
         id: the product's id as far as it could be read.
         field: which field, empty when it is the row itself.
         message: what was got, what was expected, how to fix it.

@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Iterator
 
+from overlay.catalog.feeds.base import FeedContext
 from overlay.catalog.rows import REQUIRED, FeedRow, RowProblem, field_name
 from overlay.errors import FeedError
 
@@ -15,12 +16,12 @@ _MAX_SPAN = 50
 csv.field_size_limit(1_000_000)
 
 
-def read_tsv(text: str) -> Iterator[FeedRow | RowProblem]:
+def read_tsv(text: str, context: FeedContext | None = None) -> Iterator[FeedRow | RowProblem]:
     """Rows of a tab-separated feed."""
     return _read(text, "\t")
 
 
-def read_csv(text: str) -> Iterator[FeedRow | RowProblem]:
+def read_csv(text: str, context: FeedContext | None = None) -> Iterator[FeedRow | RowProblem]:
     """Rows of a comma-separated feed (or semicolons, where the header has more of those)."""
     header = text.lstrip("\r\n").split("\n", 1)[0]
     return _read(text, ";" if header.count(";") > header.count(",") else ",")

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from overlay.catalog.feeds.base import FeedContext
 from overlay.catalog.rows import FeedRow, RowProblem, Value, field_name
 from overlay.errors import FeedError
 
 
-def read_jsonl(text: str) -> Iterator[FeedRow | RowProblem]:
+def read_jsonl(text: str, context: FeedContext | None = None) -> Iterator[FeedRow | RowProblem]:
     """Rows of a JSON Lines feed."""
     if text.lstrip().startswith("["):
         raise FeedError(

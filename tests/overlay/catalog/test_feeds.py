@@ -41,8 +41,8 @@ def test_format_follows_the_ending(name: str, expected: str) -> None:
 def test_unknown_format_lists_the_known_ones() -> None:
     with pytest.raises(FeedError, match=r"got '\.xlsx', expected one of tsv, csv, jsonl"):
         feed_format("feed.xlsx")
-    with pytest.raises(FeedError, match="got 'xml'"):
-        feed_format("feed.tsv", "xml")
+    with pytest.raises(FeedError, match="got 'xls'"):
+        feed_format("feed.tsv", "xls")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

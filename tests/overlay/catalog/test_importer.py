@@ -133,7 +133,7 @@ async def test_more_products_than_one_batch(store: CatalogStore, folder: Path) -
     [
         ("feed.tsv", "", "empty"),
         ("feed.tsv", "a\tb\n", "expected also id"),
-        ("feed.xml", HEADER, "expected one of tsv, csv, jsonl"),
+        ("feed.doc", HEADER, "expected one of tsv, csv, jsonl, xml"),
         ("feed.jsonl", "[]", "one object per line"),
     ],
 )

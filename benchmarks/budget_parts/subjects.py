@@ -6,7 +6,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,9 +154,9 @@ def vitrine(scenario: Scenario, folder: Path, seconds: float) -> Taken:
             return {str(line["stream"]) for line in server.lines()} >= set(names)
 
         wait_until(flows, 30, lambda: f"no overlay; {server.process.tail()} {sending[0].tail()}")
-        before = dropped(server)
-        taken = _measure([server.process], f"{server.url}/healthz", scenario, seconds)
-        taken.dropped = dropped(server) - before
+        taken = _measure(
+            [server.process], f"{server.url}/healthz", scenario, seconds, lambda: dropped(server)
+        )
         for one in sending:
             one.check()
     lines = server.lines()
@@ -238,11 +238,18 @@ def _read(trace: Path) -> list[dict[str, object]]:
 # ---- both --------------------------------------------------------------------------------------------------
 
 
-def _measure(servers: Sequence[Child], asked: str, scenario: Scenario, seconds: float) -> Taken:
+def _measure(
+    servers: Sequence[Child],
+    asked: str,
+    scenario: Scenario,
+    seconds: float,
+    count: Callable[[], int] | None = None,
+) -> Taken:
     """Let it settle, then watch it for `seconds`, disturbed in the middle third if the scenario says so."""
     time.sleep(SETTLE_S)
     probe = Probe(asked)
     watches = [Watch(server.pid) for server in servers]
+    before = count() if count else 0
     begin_ns, hog_ns = time.monotonic_ns(), None
     if scenario.hogs:
         third = min(10.0, seconds / 3)
@@ -254,11 +261,12 @@ def _measure(servers: Sequence[Child], asked: str, scenario: Scenario, seconds: 
     else:
         time.sleep(seconds)
     end_ns = time.monotonic_ns()
+    lost = count() - before if count else None
     used = [watch.stop() for watch in watches]
     totals = {name: round(sum(one[name] for one in used), 2) for name in ("cpu_pct", "rss_mib")}
     totals["others_cores"] = used[0]["others_cores"]
     cpu_s = totals["cpu_pct"] / 100 * (end_ns - begin_ns) / 1e9
-    return Taken([], begin_ns, end_ns, hog_ns, probe.stop(), totals, watches[0].rss, cpu_s)
+    return Taken([], begin_ns, end_ns, hog_ns, probe.stop(), totals, watches[0].rss, cpu_s, lost)
 
 
 @contextmanager

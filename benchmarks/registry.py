@@ -12,6 +12,7 @@ BENCHMARKS = {
     "sync": "benchmarks.sync:BENCH",
     "pipeline": "benchmarks.pipeline:BENCH",
     "overload": "benchmarks.overload:BENCH",
+    "budget": "benchmarks.budget:BENCH",
     "models": "benchmarks.models:BENCH",
 }
 """Name -> "module:attribute"."""
@@ -20,6 +21,7 @@ SUMMARIES = {
     "sync": "Does the hotspot sit on the very frame a browser paints? In frames, read off the screen.",
     "pipeline": "How old is an overlay when it is handed to the socket, and where did the time go?",
     "overload": "Does a detector ten times too slow let frame age or memory grow, or lose a frame uncounted?",
+    "budget": "Is every overlay within its 60 ms, whatever the machine, the source and the detector do?",
     "models": "Do the weights that ship find what a host shows, beside the detectors one would take instead?",
 }
 """Name -> the one question it answers."""

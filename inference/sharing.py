@@ -142,7 +142,7 @@ class DeviceShare:
         Every live stream counts, watched or not: viewers may come at any moment.
         """
         smallest = self.costs.rungs[-1]
-        cost_ns = self.costs.bound_ns(smallest, now_ns)
+        cost_ns = self.costs.typical_ns(smallest, now_ns)
         alive = sum(max(1.0, member.weight) for member in self._alive(now_ns))
         room = self.settings.capacity * 1e9 / self.settings.floor_hz
         if alive == 0 or (alive + 1.0) * cost_ns <= room:

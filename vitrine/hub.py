@@ -129,6 +129,7 @@ class Hub:
         """
         known = self._streams.get(stream)
         if not force and (known is None or not known.epoch) and (reason := self._refusal()):
+            log.warning("publisher refused", extra={"stream": stream, "reason": reason})
             raise TooManyStreams(f"{reason}; try again when a stream has ended, or insist with ?force=1")
         runtime = self.open(stream)
         runtime.epoch += 1

@@ -12,8 +12,9 @@ from inference.costs import CostEstimate, RungCosts, area
 from inference.sharing import DeviceShare, ShareSettings
 from inference.types import Demand, FrameResult, Outcome, Plan, Rung
 
-_RUN_STAGES = ("pixels", "preprocess", "detect", "decode", "track")
 _WAIT_STAGES = ("queue", "resume")
+_OTHER_STAGES = ("receive", "match", "embed", "publish")
+"""Stages of a result that are no part of its detection; all the rest are the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ class BudgetPlanner:
         if plan.rung is None:
             return
         stages = result.stages_ns
-        run_ns = sum(stages.get(stage, 0) for stage in _RUN_STAGES)
+        apart = (*_WAIT_STAGES, *_OTHER_STAGES)
+        run_ns = sum(took_ns for stage, took_ns in stages.items() if stage not in apart)
         wait_ns = sum(stages.get(stage, 0) for stage in _WAIT_STAGES)
         self._now_ns += run_ns + wait_ns
         self._share.end(self, self._now_ns)

@@ -102,6 +102,7 @@ def engine(
     *,
     blob: bool = False,
     cores: Sequence[int] | None = None,
+    under: Sequence[str | Path] = (),
 ) -> Iterator[Engine]:
     """Run the server with `sections` of configuration while the block lasts.
 
@@ -110,6 +111,7 @@ def engine(
         sections: configuration beyond what is set here (address, keys, trace).
         blob: register the benchmark's detector family first (`benchmarks.painted.blob`).
         cores: processor cores it may use.
+        under: a module that serves instead of ``vitrine``, and what it wants before ``serve``.
     """
     port, trace = free_port(), folder / "trace.jsonl"
     trace.unlink(missing_ok=True)
@@ -127,7 +129,7 @@ def engine(
     config = folder / "vitrine.toml"
     config.write_text(toml({**sections, **base}), encoding="utf-8")
     module = "benchmarks.painted.serve" if blob else "vitrine"
-    command: list[str | Path] = [sys.executable, "-m", module, "serve", "--config", config]
+    command: list[str | Path] = [sys.executable, "-m", *(under or (module,)), "serve", "--config", config]
     with child("vitrine", command, env=_environment(), cores=cores) as process:
         running = Engine(process, f"http://127.0.0.1:{port}", trace)
         _wait_ready(running)

@@ -14,6 +14,9 @@ BENCHMARKS = {
     "overload": "benchmarks.overload:BENCH",
     "budget": "benchmarks.budget:BENCH",
     "models": "benchmarks.models:BENCH",
+    "flame": "benchmarks.flame:BENCH",
+    "inputs": "benchmarks.inputs:BENCH",
+    "gpu": "benchmarks.gpu:BENCH",
 }
 """Name -> "module:attribute"."""
 
@@ -23,6 +26,9 @@ SUMMARIES = {
     "overload": "Does a detector ten times too slow let frame age or memory grow, or lose a frame uncounted?",
     "budget": "Is every overlay within its 60 ms, whatever the machine, the source and the detector do?",
     "models": "Do the weights that ship find what a host shows, beside the detectors one would take instead?",
+    "flame": "Where does the server compute while one stream is watched? Processor time by stack.",
+    "inputs": "What does it cost to make a model's input of a decoded picture, and how much memory?",
+    "gpu": "What does a GPU buy: the same detector on the CPU, on CUDA in every way, and on TensorRT?",
 }
 """Name -> the one question it answers."""
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.deadline import JobCancelled, RunHandle
-from inference.embedder import Calibration, OnnxEmbedder, input_spec, prepare
+from inference.embedder import Calibration, OnnxEmbedder, batch_that_pays, input_spec, prepare
 from inference.errors import ModelError
 from inference.runtime import OrtModel, RuntimeSettings
 from tests.inference.models import colour_embedder, frame_of, yolox_model
@@ -40,6 +40,20 @@ def test_more_crops_than_a_batch_keep_their_order() -> None:
     vectors = made().embed(crops)
     one_by_one = np.concatenate([made().embed(crops[i : i + 1]) for i in (0, 9, 19)])
     np.testing.assert_allclose(vectors[[0, 9, 19]], one_by_one, atol=1e-6)
+
+
+@pytest.mark.parametrize(("many_ms", "batch"), [(2.0, 8), (6.7, 8), (6.9, 1), (9.0, 1)])
+def test_crops_share_a_run_only_where_that_is_clearly_cheaper(many_ms: float, batch: int) -> None:
+    assert batch_that_pays(1_000_000, int(many_ms * 1e6), 8) == batch
+
+
+def test_the_warm_up_decides_and_either_way_gives_the_same_vectors() -> None:
+    embedder, crops = made(), flat(*[(i * 10 + 5, 100, 0) for i in range(20)])
+    assert embedder.batch in (1, 8)
+    found = []
+    for embedder.batch in (1, 8):
+        found.append(embedder.embed(crops))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
 def test_no_crops_give_no_vectors() -> None:

@@ -87,6 +87,19 @@ class PublicResolver(AbstractResolver):
         """Nothing to release."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was got.
+
+    Attributes:
+        data: the content; None where it is as it was.
+        tag: how to ask next time whether it changed; empty where nothing tells.
+    """
+
+    data: bytes | None
+    tag: str
+
+
 class Fetcher:
     """Fetches files and addresses. Use as an async context manager."""
 
@@ -110,18 +123,28 @@ class Fetcher:
         Raises:
             FetchError: missing, refused, too big, too slow.
         """
+        answer = await self.get_if_changed(link, folder, "")
+        assert answer.data is not None, "without a tag everything is new"
+        return answer.data
+
+    async def get_if_changed(self, link: str, folder: Path | None, tag: str) -> Answer:
+        """Content of `link`, unless it is what `tag` (of an earlier answer) stands for (RFC 9110, 13).
+
+        Raises:
+            FetchError: as `get`.
+        """
         async with self._gate:
             if "://" in link:
                 try:
                     async with asyncio.timeout(self._limits.timeout_s):
-                        return await self._http(link)
+                        return await self._http(link, tag)
                 except TimeoutError:
                     raise FetchError(f"no complete answer within {self._limits.timeout_s:g} s") from None
                 except (aiohttp.ClientError, OSError, ValueError) as error:
                     raise FetchError(f"cannot be fetched: {error or type(error).__name__}") from None
-            return await asyncio.to_thread(self._file, link, folder)
+            return await asyncio.to_thread(self._file, link, folder, tag)
 
-    def _file(self, link: str, folder: Path | None) -> bytes:
+    def _file(self, link: str, folder: Path | None, tag: str) -> Answer:
         if folder is None:
             raise FetchError(f"got the path {link[:80]!r}, expected an address as the feed's own")
         path = (folder / link).resolve()
@@ -130,22 +153,29 @@ class Fetcher:
         try:
             if path.exists() and not path.is_file():
                 raise FetchError(f"{link[:80]!r} is not a file; name a picture file")
-            if path.stat().st_size > self._limits.max_bytes:
+            facts = path.stat()
+            if facts.st_size > self._limits.max_bytes:
                 raise FetchError(f"more than {self._limits.max_bytes} bytes; make it smaller")
-            return path.read_bytes()
+            fresh = f"file {facts.st_mtime_ns} {facts.st_size}"
+            return Answer(None if tag == fresh else path.read_bytes(), fresh)
         except OSError as error:
             raise FetchError(f"{link[:80]!r} cannot be read: {error.strerror}") from None
 
-    async def _http(self, link: str) -> bytes:
+    async def _http(self, link: str, tag: str) -> Answer:
         for _ in range(_HOPS):
             self._check(link)
-            async with self._client().get(link, allow_redirects=False) as response:
+            asked = {"If-None-Match": tag[5:]} if tag.startswith("etag ") else {}
+            if tag.startswith("date "):
+                asked = {"If-Modified-Since": tag[5:]}
+            async with self._client().get(link, allow_redirects=False, headers=asked) as response:
                 if response.status in _REDIRECTS and "Location" in response.headers:
                     link = urljoin(link, response.headers["Location"])
                     continue
+                if response.status == 304 and asked:
+                    return Answer(None, tag)
                 if response.status != 200:
                     raise FetchError(f"got HTTP status {response.status}, expected 200")
-                return await self._body(response)
+                return Answer(await self._body(response), _tag(response))
         raise FetchError(f"more than {_HOPS - 1} redirects")
 
     def _check(self, link: str) -> None:
@@ -181,3 +211,8 @@ class Fetcher:
                 headers={"User-Agent": "vitrine"},
             )
         return self._session
+
+
+def _tag(response: aiohttp.ClientResponse) -> str:
+    etag, date = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
+    return f"etag {etag}"[:500] if etag else f"date {date}"[:100] if date else ""

@@ -7,7 +7,7 @@ import hashlib
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,7 +20,7 @@ from overlay.types import Product
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS products (
     id TEXT PRIMARY KEY, data BLOB NOT NULL, text TEXT NOT NULL, fingerprint TEXT NOT NULL,
-    pictures INTEGER NOT NULL, place INTEGER NOT NULL
+    pictures INTEGER NOT NULL, place INTEGER NOT NULL, sources BLOB NOT NULL DEFAULT '[]'
 );
 CREATE TABLE IF NOT EXISTS vectors (
     id TEXT NOT NULL, view INTEGER NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL,
@@ -28,6 +28,39 @@ CREATE TABLE IF NOT EXISTS vectors (
 );
 """
 _decoder = msgspec.json.Decoder(Product)
+_VIEWS = 8
+"""Numbers of views set aside for each picture: view 8 * n + i is the i-th of picture n."""
+
+
+class Source(msgspec.Struct, frozen=True, array_like=True):
+    """Where a stored picture came from.
+
+    Attributes:
+        link: as in the feed.
+        tag: see `overlay.catalog.fetch.Answer`.
+        digest: sha256 of what was fetched.
+    """
+
+    link: str
+    tag: str
+    digest: str
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What the catalogue holds of a product.
+
+    Attributes:
+        fingerprint: as given to `CatalogStore.put`; empty where the product is not known.
+        sources: of its pictures, in order.
+        embedded: it has vectors of the model asked about.
+    """
+
+    fingerprint: str = ""
+    sources: tuple[Source, ...] = ()
+    embedded: bool = False
+
+
+_sources = msgspec.json.Decoder(tuple[Source, ...])
 
 
 def safe_id(product_id: str) -> str:
@@ -67,9 +100,17 @@ class CatalogStore:
                 db.execute("PRAGMA synchronous=NORMAL")
                 db.execute("PRAGMA busy_timeout=5000")
                 db.executescript(_SCHEMA)
+                self._migrate(db)
         except CatalogError:
             self._db.close()
             raise
+
+    def _migrate(self, db: sqlite3.Connection) -> None:
+        """A catalogue from before pictures had sources: they are fetched and embedded once more."""
+        if "sources" not in {row[1] for row in db.execute("PRAGMA table_info(products)")}:
+            db.executescript(
+                "ALTER TABLE products ADD COLUMN sources BLOB NOT NULL DEFAULT '[]'; DELETE FROM vectors;"
+            )
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[sqlite3.Connection]:
@@ -137,6 +178,21 @@ class CatalogStore:
             row = db.execute("SELECT fingerprint FROM products WHERE id = ?", (product_id,)).fetchone()
         return str(row[0]) if row is not None else ""
 
+    def known(self, product_id: str, model_hash: str = "") -> Known:
+        """What is held of a product."""
+        with self._locked() as db:
+            row = db.execute(
+                "SELECT fingerprint, sources, EXISTS (SELECT 1 FROM vectors WHERE vectors.id = products.id "
+                "AND model = ?) FROM products WHERE id = ?",
+                (model_hash, product_id),
+            ).fetchone()
+        return Known() if row is None else Known(str(row[0]), _sources.decode(row[1]), bool(row[2]))
+
+    def ids(self) -> frozenset[str]:
+        """Every product."""
+        with self._locked() as db:
+            return frozenset(row[0] for row in db.execute("SELECT id FROM products"))
+
     def picture_path(self, product_id: str, number: int) -> Path | None:
         """File of picture `number` (0 is the main one), a JPEG; None where there is none."""
         path = self._images / safe_id(product_id) / f"{number}.jpg"
@@ -163,35 +219,71 @@ class CatalogStore:
 
     # ---- writing -------------------------------------------------------------------------------------------
 
-    def put(self, product: Product, pictures: Sequence[bytes], fingerprint: str) -> None:
-        """Add or replace a product with its pictures (JPEG). Its earlier vectors are dropped."""
+    def put(
+        self,
+        product: Product,
+        pictures: Sequence[bytes],
+        fingerprint: str,
+        sources: Sequence[Source] = (),
+        kept: Collection[int] = (),
+    ) -> None:
+        """Add or replace a product with its pictures (JPEG). Vectors of earlier pictures are dropped.
+
+        Args:
+            product: what is known of it.
+            pictures: in order.
+            fingerprint: given back by `fingerprint`.
+            sources: of the pictures.
+            kept: numbers of pictures that stay, vectors too; `pictures` is not looked at there.
+        """
         folder = self._images / safe_id(product.id)
         folder.mkdir(parents=True, exist_ok=True)
         for number, data in enumerate(pictures):
+            if number in kept:
+                continue
             fresh = folder / f"{number}.jpg.new"
             fresh.write_bytes(data)
             fresh.replace(folder / f"{number}.jpg")
         with self._transaction() as db:
-            db.execute("DELETE FROM vectors WHERE id = ?", (product.id,))
+            marks = ", ".join("?" * len(kept))
             db.execute(
-                "INSERT INTO products (id, data, text, fingerprint, pictures, place) VALUES (?, ?, ?, ?, ?, "
-                "(SELECT coalesce(max(place), 0) + 1 FROM products)) ON CONFLICT (id) DO UPDATE SET "
-                "data = excluded.data, text = excluded.text, fingerprint = excluded.fingerprint, "
-                "pictures = excluded.pictures",
-                (product.id, msgspec.json.encode(product), _text(product), fingerprint, len(pictures)),
+                f"DELETE FROM vectors WHERE id = ? AND view / {_VIEWS} NOT IN ({marks})",
+                (product.id, *sorted(kept)),
+            )
+            db.execute(
+                "INSERT INTO products (id, data, text, fingerprint, pictures, sources, place) VALUES "
+                "(?, ?, ?, ?, ?, ?, (SELECT coalesce(max(place), 0) + 1 FROM products)) "
+                "ON CONFLICT (id) DO UPDATE SET data = excluded.data, text = excluded.text, fingerprint = "
+                "excluded.fingerprint, pictures = excluded.pictures, sources = excluded.sources",
+                (*_columns(product), fingerprint, len(pictures), msgspec.json.encode(sources)),
             )
         for old in folder.glob("*.jpg"):
             if old.stem.isdigit() and int(old.stem) >= len(pictures):
                 old.unlink(missing_ok=True)
 
-    def put_vectors(self, product_id: str, model_hash: str, vectors: NDArray[np.float32]) -> None:
-        """Replace a product's vectors of one model: unit float32 (n, dim)."""
+    def update(self, product: Product, fingerprint: str, sources: Sequence[Source]) -> None:
+        """Replace what is known of a product; its pictures and vectors stay."""
         with self._transaction() as db:
-            db.execute("DELETE FROM vectors WHERE id = ? AND model = ?", (product_id, model_hash))
+            db.execute(
+                "UPDATE products SET data = ?2, text = ?3, fingerprint = ?4, sources = ?5 WHERE id = ?1",
+                (*_columns(product), fingerprint, msgspec.json.encode(sources)),
+            )
+
+    def put_vectors(
+        self, product_id: str, model_hash: str, vectors: NDArray[np.float32], picture: int | None = None
+    ) -> None:
+        """Replace a product's vectors of one model, unit float32 (n, dim): all, or those of one picture."""
+        first = _VIEWS * (picture or 0)
+        with self._transaction() as db:
+            db.execute(
+                "DELETE FROM vectors WHERE id = ? AND model = ?"
+                + ("" if picture is None else f" AND view / {_VIEWS} = {picture:d}"),
+                (product_id, model_hash),
+            )
             db.executemany(
                 "INSERT INTO vectors (id, view, model, vector) VALUES (?, ?, ?, ?)",
                 [
-                    (product_id, view, model_hash, np.ascontiguousarray(vector, np.float32).tobytes())
+                    (product_id, first + view, model_hash, np.ascontiguousarray(vector, np.float32).tobytes())
                     for view, vector in enumerate(vectors)
                 ],
             )
@@ -211,6 +303,10 @@ class CatalogStore:
         """Close the database."""
         with self._lock:
             self._db.close()
+
+
+def _columns(product: Product) -> tuple[str, bytes, str]:
+    return product.id, msgspec.json.encode(product), _text(product)
 
 
 def _text(product: Product) -> str:

@@ -73,7 +73,7 @@ def import_catalog(
 async def _import(
     config: Config, feed: str, feed_format: str, embed: bool, quiet: bool
 ) -> tuple[ImportReport, int]:
-    from overlay.catalog.importer import import_feed
+    from overlay.catalog.importer import ImportOptions, import_feed
     from vitrine.recognition import refresh_index_off_loop
 
     embedder = await asyncio.to_thread(_embedder, config) if embed else None
@@ -84,7 +84,7 @@ async def _import(
             store,
             embedder,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
-            format_name=feed_format,
+            options=ImportOptions(format_name=feed_format),
         )
         recognisable = 0
         if embedder is not None:

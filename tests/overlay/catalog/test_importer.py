@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from overlay.catalog.fetch import FetchLimits
-from overlay.catalog.importer import ImportLimits, embed_missing, import_feed
+from overlay.catalog.importer import ImportOptions, embed_missing, import_feed
 from overlay.catalog.store import CatalogStore
 from overlay.errors import FeedError
 from tests.overlay.catalog.makers import HEADER, MeanEmbedder, encoded, picture, row, write_feed
@@ -91,7 +91,7 @@ async def test_second_import_touches_only_what_changed(store: CatalogStore, fold
     (folder / "b.jpg").write_bytes(encoded(picture((0, 255, 0)), "JPEG"))
     write_feed(folder, row("a", price="2.00 EUR"), row("b", "b.jpg"), row("c"))
     report = await import_feed(feed, store, again)
-    assert (report.imported, report.unchanged) == (2, 1)
+    assert (report.imported, report.updated, report.unchanged) == (1, 1, 1)
     assert store.get("a").price == "2.00 EUR" and len(store.vectors("mean-1")) == 6
 
 
@@ -152,7 +152,7 @@ async def test_missing_feed_is_named(store: CatalogStore, tmp_path: Path) -> Non
 
 async def test_format_may_be_named(store: CatalogStore, folder: Path) -> None:
     feed = write_feed(folder, row("a"), name="feed.data")
-    assert (await import_feed(feed, store, None, format_name="tsv")).imported == 1
+    assert (await import_feed(feed, store, None, options=ImportOptions(format_name="tsv"))).imported == 1
 
 
 async def test_feed_and_pictures_come_over_http(store: CatalogStore, folder: Path) -> None:
@@ -164,8 +164,8 @@ async def test_feed_and_pictures_come_over_http(store: CatalogStore, folder: Pat
     try:
         feed = folder / "feed.tsv"
         feed.write_text(feed.read_text().replace("PORT", str(server.port)))
-        limits = ImportLimits(fetch=FetchLimits(private_networks=True))
-        report = await import_feed(str(server.make_url("/feed.tsv")), store, MeanEmbedder(), limits=limits)
+        options = ImportOptions(fetch=FetchLimits(private_networks=True))
+        report = await import_feed(str(server.make_url("/feed.tsv")), store, MeanEmbedder(), options=options)
         assert report.imported == 1
         (found,) = report.rows_bad
         assert found.id == "b" and "expected an address" in found.message

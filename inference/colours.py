@@ -112,6 +112,12 @@ def _averages(lines: Floats, count: int) -> Floats:
     return cast(Floats, (np.diff(at, axis=0) * (count / old)).astype(np.float32))
 
 
+def _distances(a: Floats, b: Floats) -> Floats:
+    """Between rows: (n, 3) and (m, 3) to (n, m)."""
+    squares = sum((a[:, None, i] - b[None, :, i]) ** 2 for i in range(3))
+    return cast(Floats, np.sqrt(squares))
+
+
 def foreground(pixels: Floats) -> Floats:
     """How much each pixel counts, 0..1: Lab (n, n, 3) to (n, n).
 
@@ -129,7 +135,7 @@ def foreground(pixels: Floats) -> Floats:
     for _ in range(3):
         if left.mean() < 0.12:
             break
-        near = np.linalg.norm(border[left][:, None] - border[left][None, ::4], axis=2) < _SAME
+        near = _distances(border[left], border[left][::4]) < _SAME
         mode = border[left][::4][near.sum(axis=0).argmax()]
         left &= np.linalg.norm(border - mode, axis=1) >= _SAME
         away = np.linalg.norm(pixels - mode, axis=2)
@@ -155,7 +161,7 @@ def colours(crop: NDArray[np.uint8], *, most: int = 3, least: float = 0.15) -> t
         return ()
     pixels = lab(np.clip(resize(crop, SIDE, SIDE), 0, 255))
     weight = foreground(pixels).reshape(-1)
-    distance = np.linalg.norm(pixels.reshape(-1, 1, 3) - _SHADES[None], axis=2)
+    distance = _distances(pixels.reshape(-1, 3), _SHADES)
     nearest = np.stack([distance[:, _OWNER == k].min(axis=1) for k in range(len(NAMES))], axis=1)
     close = np.exp(-(nearest - nearest.min(axis=1, keepdims=True)) / _NEAR)
     belief = close / close.sum(axis=1, keepdims=True)

@@ -35,6 +35,7 @@ from vitrine.keys import load_keys
 from vitrine.metrics import DeviceCollector, Metrics
 from vitrine.pipeline import Pipeline, PipelineParts
 from vitrine.recognition import Recognition, load_recognition, refresh_index_off_loop
+from vitrine.refresh import Refresher
 from vitrine.shop import Shop, shop_policy
 from vitrine.show import Show, ShowSettings
 from vitrine.trace import Trace
@@ -101,7 +102,7 @@ class Engine:
             Shop(config, self.store, self.recognition.embedder, self.clock)
         )
         if config.catalog.feed:
-            await self.shop.import_feed(config.catalog.feed)
+            await self.shop.import_feed(config.catalog)
         await self.refresh_catalogue()
         if config.server.trace:
             self._trace = Trace(config.server.trace)
@@ -129,6 +130,9 @@ class Engine:
             tasks.create_task(self._pull(stream_id(name), url.reveal()), name=f"source {name}")
             for name, url in config.sources.items()
         ]
+        if config.catalog.feed and config.catalog.refresh_ms:
+            refresher = Refresher(self._refresh_feed, config.catalog.refresh_ms * 1_000_000, self.clock)
+            self._pulls.append(tasks.create_task(refresher.run(), name="feed"))
 
     async def stop(self, drain_s: float) -> None:
         """Let viewers and publishers go, then release everything."""
@@ -148,10 +152,22 @@ class Engine:
             self.recognition.embedder,
             self.recognition.index,
         )
-        if hasattr(self, "hub"):
-            for runtime in self.hub:
-                runtime.show.set_products(self.store.list())
+        await self._show_catalogue()
         return found
+
+    async def _show_catalogue(self) -> None:
+        """Give every running show the products as they are now."""
+        if hasattr(self, "hub"):
+            products = await asyncio.to_thread(self.store.list)
+            for runtime in self.hub:
+                runtime.show.set_products(products)
+
+    async def _refresh_feed(self, recheck: bool) -> None:
+        report = await self.shop.import_feed(self.config.catalog, recheck=recheck)
+        if report.imported or report.removed:
+            await self.refresh_catalogue()
+        elif report.updated:
+            await self._show_catalogue()
 
     async def _open_bus(self) -> Bus:
         url = self.config.bus.url.reveal()

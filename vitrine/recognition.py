@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,10 +137,17 @@ def load_recognition(config: InferenceConfig, clock: Clock) -> Recognition:
     return Recognition(detector, embedder, IndexHolder(), device, share, recovery, config)
 
 
-def refresh_index(store: CatalogStore, data_dir: Path, embedder: OnnxEmbedder, holder: IndexHolder) -> int:
+def refresh_index(
+    store: CatalogStore,
+    data_dir: Path,
+    embedder: OnnxEmbedder,
+    holder: IndexHolder,
+    report: Callable[[int, int], None] | None = None,
+) -> int:
     """Put the catalogue's vectors into service; returns how many products can be recognised. Blocking.
 
-    The index on disk is used when it was built from exactly these vectors, and is built anew otherwise.
+    The index on disk is used when it was built from exactly these vectors, and is built anew otherwise, with
+    `report` told of (rows done, rows in all) from this thread.
 
     Raises:
         ProductIndexError: it cannot be written.
@@ -159,14 +167,18 @@ def refresh_index(store: CatalogStore, data_dir: Path, embedder: OnnxEmbedder, h
     except ProductIndexError as error:
         log.info("building the product index", extra={"reason": str(error)})
         seal.unlink(missing_ok=True)
-        index = build_index(folder, items, embedder.dim, embedder.model_hash)
+        index = build_index(folder, items, embedder.dim, embedder.model_hash, report)
         seal.write_text(content.hexdigest())
     holder.swap(index)
     return len(index.product_ids)
 
 
 async def refresh_index_off_loop(
-    store: CatalogStore, data_dir: Path, embedder: OnnxEmbedder, holder: IndexHolder
+    store: CatalogStore,
+    data_dir: Path,
+    embedder: OnnxEmbedder,
+    holder: IndexHolder,
+    report: Callable[[int, int], None] | None = None,
 ) -> int:
     """`refresh_index` in a thread."""
-    return await asyncio.to_thread(refresh_index, store, data_dir, embedder, holder)
+    return await asyncio.to_thread(refresh_index, store, data_dir, embedder, holder, report)

@@ -246,7 +246,11 @@ class CatalogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """[catalog]: the products.
 
     Attributes:
-        feed: Merchant feed (TSV, CSV, JSONL; a path or an http address) imported at start when it changed.
+        feed: product feed (Merchant TSV, CSV, XML, JSONL; Shopify; schema.org), a path or an http address.
+        format: of the feed, where neither its ending nor its content shows it; see 'vitrine catalog import'.
+        currency: of feeds that do not name theirs (Shopify): an ISO 4217 code.
+        refresh_ms: the feed is read again this often, for prices and stock; 0 reads it at start only.
+        prune: products that left the feed are removed.
         shop: "static" (cards from the feed) or the http address of a shop adapter.
         own_seller: the host's own shop as the feed names it in `seller`; others are labelled on their cards.
         partners: sellers preferred over strangers for the same product.
@@ -254,12 +258,20 @@ class CatalogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     feed: str = ""
+    format: Literal["", "tsv", "csv", "jsonl", "xml", "shopify", "schema.org"] = ""
+    currency: str = ""
+    refresh_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 600_000
+    prune: bool = False
     shop: str = "static"
     own_seller: str = ""
     partners: tuple[str, ...] = ()
     link_hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.currency and not re.fullmatch("[A-Za-z]{3}", self.currency):
+            raise ValueError(f"currency: got {self.currency!r}, expected an ISO 4217 code such as EUR")
+        if 0 < self.refresh_ms < 1000:
+            raise ValueError(f"refresh_ms: got {self.refresh_ms}, expected 0 or at least 1000")
         if self.shop != "static":
             _web_url("shop", self.shop, "https://shop.example/vitrine")
 

@@ -8,7 +8,8 @@ import time
 from types import TracebackType
 
 from inference.embedder import OnnxEmbedder
-from overlay.catalog.importer import ImportReport, embed_missing, import_feed
+from overlay.catalog.importer import ImportOptions, ImportReport, embed_missing, import_feed
+from overlay.catalog.rows import RowProblem
 from overlay.catalog.store import CatalogStore
 from overlay.commerce.base import Commerce
 from overlay.commerce.http import HttpCommerce, HttpCommerceSettings
@@ -53,6 +54,7 @@ class Shop:
     def __init__(self, config: Config, store: CatalogStore, embedder: OnnxEmbedder, clock: Clock) -> None:
         self.ledger = SqliteLedger(config.server.data_dir / LEDGER_FILE)
         self._store, self._embedder = store, embedder
+        self._told: frozenset[RowProblem] = frozenset()
         address = config.catalog.shop
         self._commerce: Commerce = (
             StaticCommerce(store, shop_policy(config.catalog))
@@ -70,14 +72,22 @@ class Shop:
         await self._commerce.close()
         await asyncio.to_thread(self.ledger.close)
 
-    async def import_feed(self, feed: str) -> ImportReport:
-        """Import a feed; bad rows are logged, the good ones are in service after the next index refresh.
+    async def import_feed(self, catalog: CatalogConfig, *, recheck: bool = True) -> ImportReport:
+        """Import the feed; bad rows are logged once, good ones serve after the next index refresh.
+
+        Args:
+            catalog: which feed, and how.
+            recheck: also ask for pictures whose address stayed the same.
 
         Raises:
             FeedError: the feed cannot be read at all.
         """
-        report = await import_feed(feed, self._store, self._embedder)
+        options = ImportOptions(catalog.format, catalog.currency, catalog.prune, recheck)
+        report = await import_feed(catalog.feed, self._store, self._embedder, options=options)
+        told, self._told = self._told, frozenset(report.rows_bad)
         for row in report.rows_bad:
+            if row in told:
+                continue
             log.warning(
                 "catalogue row skipped",
                 extra={"line": row.line, "product": row.id, "field": row.field, "reason": row.message},

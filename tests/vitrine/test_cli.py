@@ -23,6 +23,7 @@ COMMANDS = [
     ["check"],
     ["catalog", "import"],
     ["catalog", "list"],
+    ["catalog", "export"],
     ["catalog", "search"],
     ["models", "list"],
     ["models", "check"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 IMPORT_EPILOG = epilog(
     ("vitrine catalog import feed.tsv", "Merchant feed; pictures beside it or on the web"),
     ("vitrine catalog import https://shop.example/feed.csv", "straight from the shop"),
+    ("vitrine catalog import https://shop.example/products.json --currency EUR", "all of a Shopify shop"),
+    ("vitrine catalog import page.html", "what a page says in schema.org"),
+    ("vitrine catalog import feed.xml --prune", "remove what left the feed"),
     ("vitrine catalog import feed.jsonl --strict", "fail when any row is bad"),
 )
 LIST_EPILOG = epilog(
@@ -34,14 +38,33 @@ SEARCH_EPILOG = epilog(
     ("vitrine catalog search red mug", "by words of title, brand, colour, description"),
     ("vitrine catalog search --image photo.jpg", "by what a picture shows, best first"),
 )
+EXPORT_EPILOG = epilog(
+    ("vitrine catalog export --out products.jsonld", "schema.org Product and Offer"),
+    ("vitrine catalog export > products.jsonld", "the same"),
+)
 BAD_ROWS_SHOWN = 20
 
 
 def import_catalog(
     feed: Annotated[
-        str, typer.Argument(help="TSV, CSV or JSONL: a file or an http(s) address.", metavar="FEED")
+        str,
+        typer.Argument(
+            help="Merchant TSV, CSV, XML, JSONL; Shopify; schema.org: a file or an http(s) address.",
+            metavar="FEED",
+        ),
     ],
-    feed_format: Annotated[str, typer.Option("--format", help="tsv, csv or jsonl; else by the ending.")] = "",
+    feed_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="tsv, csv, jsonl, xml, shopify or schema.org; else by ending and content.",
+            metavar="NAME",
+        ),
+    ] = "",
+    currency: Annotated[
+        str, typer.Option("--currency", help="Of a feed that names none (Shopify).", metavar="CODE")
+    ] = "",
+    prune: Annotated[bool, typer.Option("--prune", help="Remove products that left the feed.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when any row is bad.")] = False,
     embed: Annotated[bool, typer.Option(help="Make the products recognisable now.")] = True,
     as_json: JsonOption = False,
@@ -51,11 +74,14 @@ def import_catalog(
 ) -> None:
     """Import a product feed. Bad rows are reported with line and reason; the good ones are kept."""
     loaded = _configure(config, data_dir, embedder)
-    report, recognisable = asyncio.run(_import(loaded, feed, feed_format, embed, as_json))
+    wanted = (feed_format or loaded.catalog.format, currency or loaded.catalog.currency, prune)
+    report, recognisable = asyncio.run(_import(loaded, feed, wanted, embed, as_json))
     if as_json:
         print_json(
             {
                 "imported": report.imported,
+                "updated": report.updated,
+                "removed": report.removed,
                 "unchanged": report.unchanged,
                 "recognisable": recognisable,
                 "bad": [
@@ -66,12 +92,12 @@ def import_catalog(
         )
     else:
         _show_report(report, recognisable)
-    nothing = not (report.imported or report.unchanged)
+    nothing = not (report.changed or report.unchanged)
     raise typer.Exit(Exit.FAILED if nothing or (strict and report.rows_bad) else Exit.OK)
 
 
 async def _import(
-    config: Config, feed: str, feed_format: str, embed: bool, quiet: bool
+    config: Config, feed: str, wanted: tuple[str, str, bool], embed: bool, quiet: bool
 ) -> tuple[ImportReport, int]:
     from overlay.catalog.importer import ImportOptions, import_feed
     from vitrine.recognition import refresh_index_off_loop
@@ -84,20 +110,27 @@ async def _import(
             store,
             embedder,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
-            options=ImportOptions(format_name=feed_format),
+            options=ImportOptions(*wanted),
         )
         recognisable = 0
         if embedder is not None:
             from inference.index import IndexHolder
 
-            folder = config.server.data_dir
-            recognisable = await refresh_index_off_loop(store, folder, embedder, IndexHolder())
+            folder, step = config.server.data_dir, bar.add_task("indexing", total=None)
+            recognisable = await refresh_index_off_loop(
+                store,
+                folder,
+                embedder,
+                IndexHolder(),
+                lambda done, total: bar.update(step, completed=done, total=total),
+            )
     return report, recognisable
 
 
 def _show_report(report: ImportReport, recognisable: int) -> None:
     out().print(
-        f"{report.imported} imported, {report.unchanged} unchanged, {len(report.rows_bad)} problems; "
+        f"{report.imported} imported, {report.updated} updated, {report.unchanged} unchanged, "
+        f"{report.removed} removed, {len(report.rows_bad)} problems; "
         f"{recognisable} products can be recognised"
     )
     for problem in report.rows_bad[:BAD_ROWS_SHOWN]:
@@ -113,6 +146,34 @@ def list_catalog(
     """List the products."""
     with _store(_configure(config, data_dir, None)) as store:
         _show(store.list(), as_json)
+
+
+def export_catalog(
+    export_format: Annotated[
+        str, typer.Option("--format", help="schema.org.", metavar="NAME")
+    ] = "schema.org",
+    out_file: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Instead of standard output.", metavar="FILE")
+    ] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Export the products as schema.org JSON-LD, for a page or another shop. Always JSON."""
+    from overlay.catalog.export import schema_org
+
+    if export_format != "schema.org":
+        raise usage_error(f"--format: got {export_format!r}, expected schema.org")
+    with _store(_configure(config, data_dir, None)) as store:
+        products = store.list()
+    document = schema_org(products)
+    if out_file is None:
+        print_json(document)
+        return
+    try:
+        out_file.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise usage_error(f"--out {out_file}: {error.strerror}; name a file that can be written") from None
+    note(f"{len(products)} products")
 
 
 def search_catalog(
@@ -212,8 +273,9 @@ def _store(config: Config) -> Iterator[CatalogStore]:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Products: import, list, search.", no_args_is_help=True)
+    group = typer.Typer(help="Products: import, list, search, export.", no_args_is_help=True)
     group.command("import", epilog=IMPORT_EPILOG)(import_catalog)
     group.command("list", epilog=LIST_EPILOG)(list_catalog)
+    group.command("export", epilog=EXPORT_EPILOG)(export_catalog)
     group.command("search", epilog=SEARCH_EPILOG)(search_catalog)
     app.add_typer(group, name="catalog")

@@ -14,10 +14,10 @@ from inference.kalman import Floats
 
 Motion = NDArray[np.float32]
 
-SAMPLES = 8
+SAMPLES = 5
 """Points per side at which a box looks at the grid."""
 
-INNER = 0.8
+INNER = 0.9
 """Share of a box's width and height that is looked at: its rim is half background."""
 
 BLOCK_PX = 16

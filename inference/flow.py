@@ -31,25 +31,50 @@ ALIKE = 0.6
 
 CUT_SHARE = 0.5
 CUT_LUMA = 24
+SAME_TONES = 0.7
+"""Share of tones in common above which even wild motion is taken for motion."""
+
 _OFFSETS = (((np.arange(POINTS) + 0.5) / POINTS - 0.5) * INNER).astype(np.float32)
 
 
-class Pyramid:
-    """A picture at several sizes, float32, the finest first."""
+LONG_SIDE_PX = 160
 
-    __slots__ = ("planes", "slopes")
+
+def flow_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height of the small picture to look at, for a picture of this size: 160 x 90 for 16:9."""
+    scale = LONG_SIDE_PX / max(width, height, 1)
+    return max(2, round(width * scale)), max(2, round(height * scale))
+
+
+class Pyramid:
+    """A picture at several sizes, float32, the finest first; made when first needed."""
+
+    __slots__ = ("_planes", "_slopes", "luma")
 
     def __init__(self, luma: Luma) -> None:
-        plane = luma.astype(np.float32)
-        self.planes: list[Plane] = [plane]
-        for _ in range(LEVELS - 1):
-            height, width = plane.shape[0] // 2 * 2, plane.shape[1] // 2 * 2
-            if min(height, width) < 16:
-                break
-            even = plane[:height, :width]
-            plane = 0.25 * (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2])
-            self.planes.append(plane)
-        self.slopes: list[tuple[Plane, Plane]] = [_slopes(one) for one in self.planes]
+        self.luma = luma
+        self._planes: list[Plane] = []
+        self._slopes: list[tuple[Plane, Plane]] = []
+
+    @property
+    def planes(self) -> list[Plane]:
+        """The picture, its half, its quarter."""
+        if not self._planes:
+            plane = self.luma.astype(np.float32)
+            self._planes.append(plane)
+            while len(self._planes) < LEVELS and min(plane.shape) >= 32:
+                height, width = plane.shape[0] // 2 * 2, plane.shape[1] // 2 * 2
+                even = plane[:height, :width]
+                plane = 0.25 * (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2])
+                self._planes.append(plane)
+        return self._planes
+
+    @property
+    def slopes(self) -> list[tuple[Plane, Plane]]:
+        """Central differences of each, down and across."""
+        if not self._slopes:
+            self._slopes = [_slopes(plane) for plane in self.planes]
+        return self._slopes
 
 
 class FlowField:
@@ -62,9 +87,13 @@ class FlowField:
 
     @property
     def cut(self) -> bool:
-        """The two pictures are of different scenes."""
-        before, after = self._before.planes[-1], self._after.planes[-1]
-        return bool((np.abs(after - before) > CUT_LUMA).mean() > CUT_SHARE)
+        """The two pictures are of different scenes: most of it changed, and its tones too."""
+        before, after = self._before.luma[::4, ::4], self._after.luma[::4, ::4]
+        apart = np.maximum(before, after) - np.minimum(before, after)
+        if np.count_nonzero(apart > CUT_LUMA) <= CUT_SHARE * apart.size:
+            return False
+        tones = [np.bincount((picture >> 4).ravel(), minlength=16) for picture in (before, after)]
+        return bool(np.minimum(*tones).sum() < SAME_TONES * apart.size)
 
     def shift(self, boxes: NDArray[np.floating], guess: Floats) -> tuple[Floats, Floats]:
         """How far boxes moved, and how believable that is.

@@ -58,6 +58,7 @@ class _Step:
     end_ns: int
     field: Field
     cut: bool
+    dear: bool = False
     generation: int = -1
     shift: Floats | None = None
     sure: Floats | None = None
@@ -117,9 +118,9 @@ class MotionPath:
             self._steps.append(_Step(pts_ns - self._frame_ns, pts_ns, MotionField(motion, size), cut))
         elif picture is not None and self._picture is not None:
             since_ns, before = self._picture
-            if before.planes[0].shape == picture.planes[0].shape:
+            if before.luma.shape == picture.luma.shape:
                 flow = FlowField(before, picture)
-                self._steps.append(_Step(since_ns, pts_ns, flow, flow.cut))
+                self._steps.append(_Step(since_ns, pts_ns, flow, flow.cut, dear=True))
         self._picture = (pts_ns, picture) if picture is not None else None
         self._last_ns = pts_ns
 
@@ -138,15 +139,22 @@ class MotionPath:
         """How far the centres move from `base_ns` to `pts_ns`, float64 (n, 2)."""
         return self.follow(bank, pts_ns).shift
 
-    def follow(self, bank: KalmanBank, pts_ns: int, speed: Floats | None = None) -> Followed:
+    def follow(
+        self, bank: KalmanBank, pts_ns: int, speed: Floats | None = None, *, thrifty: bool = False
+    ) -> Followed:
         """What happened to the boxes between `base_ns` and `pts_ns`.
 
-        `speed`, (n, 2), moves them where the picture shows nothing: the bank's pace unless given.
+        Args:
+            bank: the boxes.
+            pts_ns: until when.
+            speed: (n, 2), moves them where the picture shows nothing: the bank's pace unless given.
+            thrifty: work out no optical flow over a single frame: a detection of it is at hand.
         """
         now_ns, speed = self.base_ns, bank.pace() if speed is None else speed
         total: Floats = np.zeros((len(bank) + 1, 2))  # the last row is the whole picture: the camera
         sure: Floats = np.zeros(len(bank) + 1)
         cut = False
+        thrifty = thrifty and pts_ns - self.base_ns <= 1.5 * self._frame_ns
         for step in self._steps:
             if step.start_ns >= pts_ns:
                 break
@@ -155,6 +163,8 @@ class MotionPath:
             if step.start_ns > now_ns:
                 total[:-1] += speed * ((step.start_ns - now_ns) / 1e9)
             cut = cut or step.cut
+            if thrifty and step.dear:
+                continue
             begin_ns, end_ns = max(step.start_ns, now_ns), min(step.end_ns, pts_ns)
             moved, shown = self._work_out(step, bank, total)
             total += moved * ((end_ns - begin_ns) / (step.end_ns - step.start_ns))

@@ -204,7 +204,7 @@ class Tracker:
 
     def _advance(self, dt_s: float, seen_s: float, pts_ns: int) -> None:
         """Move everything on to `pts_ns`."""
-        seen, settings = self._path.follow(self._bank, pts_ns), self._settings
+        seen, settings = self._path.follow(self._bank, pts_ns, thrifty=True), self._settings
         if self._path.has_motion and dt_s > 0:
             self._bank.believe_speed(seen.shift / dt_s, seen.sure)
         away = self._absent_ms > settings.miss_ms

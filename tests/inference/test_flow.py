@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inference.flow import FlowField, Pyramid
+from inference.flow import FlowField, Pyramid, flow_size
 
 BOXES = np.array([[0.2, 0.2, 0.4, 0.5], [0.6, 0.5, 0.7, 0.7]])
 STILL = np.zeros((2, 2))
@@ -55,3 +55,9 @@ def test_boxes_beyond_the_picture_are_no_trouble() -> None:
     shift, sure = flow(scene(1, 1)).shift(outside, np.zeros((3, 2)))
     assert np.isfinite(shift).all() and np.isfinite(sure).all()
     assert flow(scene()).shift(np.zeros((0, 4)), np.zeros((0, 2)))[0].shape == (0, 2)
+
+
+def test_the_small_picture_keeps_the_big_ones_shape() -> None:
+    assert flow_size(1280, 720) == (160, 90)
+    assert flow_size(720, 1280) == (90, 160)
+    assert flow_size(0, 0) == (2, 2)

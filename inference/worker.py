@@ -19,12 +19,13 @@ from inference.detection import Detected, DetectorSettings, LoadedDetector, load
 from inference.device import DeviceWorker
 from inference.embedder import OnnxEmbedder
 from inference.errors import RuntimeStuck
+from inference.flow import flow_size
 from inference.geometry import pad_box
 from inference.index import IndexHolder
 from inference.matcher import Matcher, MatcherSettings
 from inference.recovery import Recovery
 from inference.tracker import Tracker, TrackerSettings
-from inference.types import Box, FrameResult, Outcome, Plan, Track
+from inference.types import Box, FrameResult, MatchState, Outcome, Plan, Track
 from stream.clock import Clock, MonotonicClock
 from stream.types import Frame, StreamId
 
@@ -33,6 +34,8 @@ __all__ = ["DetectorSettings", "LoadedDetector", "StreamWorker", "WorkerSettings
 log = logging.getLogger(__name__)
 
 EMBED_PRIORITY = 1
+BARE_FRAMES = 10
+"""Frames without codec motion after which a stream is taken to have none; a key frame has none either."""
 RENEW_NS = 120_000_000_000
 """Loading the models anew may take so long."""
 
@@ -100,6 +103,7 @@ class StreamWorker:
         self._embedding: asyncio.Future[_Seen | Cancelled] | None = None
         self._extra_ns: dict[str, int] = {}
         self._seen_pts_ns = -1
+        self._bare_frames = BARE_FRAMES
         self._complained_ns: int | None = None
 
     async def process(self, frame: Frame, plan: Plan) -> FrameResult:
@@ -113,7 +117,7 @@ class StreamWorker:
         if not plan.detect or plan.rung is None:
             return self.coast(frame)
         rung, clock, asked_ns = plan.rung, self._clock, self._clock.now_ns()
-        self.tracker.observe(self._motion(frame), frame.pts_ns)
+        self._watch(frame)
 
         def job(handle: RunHandle) -> tuple[int, Detected]:
             started_ns = clock.now_ns()
@@ -146,9 +150,10 @@ class StreamWorker:
         return self._result(frame, Outcome.DETECTED, tracks, stages)
 
     def coast(self, frame: Frame) -> FrameResult:
-        """Predict the tracks at `frame`, from its codec motion where there is any. Cheap."""
+        """Predict the tracks at `frame`, from how the picture moved. Cheap."""
         began_ns = self._clock.now_ns()
-        tracks = self.tracker.coast(self._motion(frame), frame.pts_ns)
+        self._watch(frame)
+        tracks = self.tracker.query(frame.pts_ns)
         return self._result(frame, Outcome.COASTED, tracks, {"track": self._clock.now_ns() - began_ns})
 
     @property
@@ -163,12 +168,20 @@ class StreamWorker:
 
     # ---- details -------------------------------------------------------------------------------------------
 
-    def _motion(self, frame: Frame) -> NDArray[np.float32] | None:
-        """The frame's codec motion, read once per frame and in order."""
+    def _watch(self, frame: Frame) -> None:
+        """Show the tracker how the picture moved, once per frame and in order.
+
+        Where the codec does not tell (VP8, VP9, AV1), a small luma picture does.
+        """
         if frame.pts_ns <= self._seen_pts_ns:
-            return None
+            return
         self._seen_pts_ns = frame.pts_ns
-        return frame.pixels.motion_vectors()
+        pixels, luma = frame.pixels, None
+        motion = pixels.motion_vectors()
+        self._bare_frames = self._bare_frames + 1 if motion is None else 0
+        if self._bare_frames > BARE_FRAMES and self.tracker.known():
+            luma = pixels.scaled(*flow_size(pixels.width, pixels.height), "gray")
+        self.tracker.observe(motion, frame.pts_ns, size=(pixels.width, pixels.height), luma=luma)
 
     def _result(
         self, frame: Frame, outcome: Outcome, tracks: tuple[Track, ...], stages: dict[str, int]
@@ -236,6 +249,11 @@ class StreamWorker:
             if now_id != track_id:
                 self.matcher.rename(track_id, now_id)
             self.matcher.vote(now_id, candidates, pts_ns)
+            match = self.matcher.match(now_id)
+            if match.state is MatchState.EXACT:
+                own_id = self.tracker.attach_product(now_id, match.product_id)
+                if own_id != now_id:
+                    self.matcher.rename(now_id, own_id)
         self._extra_ns = {"embed": seen.took_ns, "match": self._clock.now_ns() - began_ns}
 
     def _complain(self, error: BaseException) -> None:

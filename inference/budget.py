@@ -30,6 +30,7 @@ class BudgetSettings:
         fresh_ms: costs older than this are not trusted any more.
         climb: a larger rung is taken when its cost fits into this share of what is left...
         climb_ms: ...for this long.
+        sure: a run that may need more than this share of what is left gets a predicted overlay before it.
         duty: largest share of the time the device may work, for all its streams together.
         floor_hz: detections a second promised to each watched stream; sizes shrink before it is broken.
         idle_ms: between detections without viewers.
@@ -46,6 +47,7 @@ class BudgetSettings:
     fresh_ms: float = 3_000.0
     climb: float = 0.8
     climb_ms: float = 500.0
+    sure: float = 0.6
     duty: float = 0.7
     floor_hz: float = 10.0
     idle_ms: float = 500.0
@@ -171,7 +173,9 @@ class BudgetPlanner:
         self._detected_ns = self._now_ns
         self._foreseen_ns = self._share.wait_ns(self, deadline_ns, self._now_ns)
         self._share.begin(self, rung, deadline_ns, self._now_ns)
-        return Plan(True, rung, deadline_ns, self._embed_limit(rung, demand), reason)
+        needs_ns = self._costs.bound_ns(rung, self._now_ns) + self._foreseen_ns
+        cover = reason == "detect-stale" or needs_ns > self.settings.sure * (deadline_ns - self._now_ns)
+        return Plan(True, rung, deadline_ns, self._embed_limit(rung, demand), reason, cover)
 
     def _choose(self, left_ns: int) -> Rung | None:
         """The largest rung that fits and that all can afford; down at once, up only after a while."""

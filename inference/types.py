@@ -139,6 +139,7 @@ class Plan:
         embed_limit: crops to embed at most.
         reason: why, for the operator (``"detect"``, ``"detect-stale"``, ``"budget-too-short"``,
             ``"device-duty"``, ``"next-frame-sooner"``, ``"no-viewers"``).
+        cover: the run may not end in time: give the frame a predicted overlay before it.
     """
 
     detect: bool
@@ -146,6 +147,7 @@ class Plan:
     deadline_ns: int
     embed_limit: int
     reason: str
+    cover: bool = False
 
 
 class Outcome(StrEnum):

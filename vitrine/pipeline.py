@@ -175,6 +175,9 @@ class Pipeline:
         parts = self._parts
         plan = parts.planner.plan(frame.arrived_ns, parts.clock.now_ns(), parts.overlay.demand())
         if plan.detect:
+            if plan.cover and not covered:
+                self._publish(parts.worker.coast(frame))
+                covered = True
             self._busy = True
             try:
                 result = await parts.worker.process(frame, plan)

@@ -224,3 +224,15 @@ def test_a_run_that_was_cut_off_too_early_to_tell_teaches_nothing() -> None:
 def test_what_is_pinned_or_just_tapped_gets_one_more_look() -> None:
     assert planner().plan(0, 0, Demand(viewers=1, pinned=1)).embed_limit == 2
     assert planner().plan(0, 0, Demand(viewers=1, tapped=1)).embed_limit == 2
+
+
+def test_a_run_that_may_not_end_in_time_is_covered_by_a_prediction() -> None:
+    calm, tight, late = planner(), planner(), planner()
+    calm.observe(LARGE, 12 * MS)
+    assert not calm.plan(0, 0, WATCHED).cover
+    for rung in (LARGE, MIDDLE, SMALL):
+        tight.observe(rung, 40 * MS)
+        late.observe(rung, 400 * MS)
+    assert tight.plan(0, 0, WATCHED).cover
+    stale = late.plan(0, 0, WATCHED)
+    assert stale.cover and stale.reason == "detect-stale"

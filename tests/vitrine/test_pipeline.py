@@ -21,11 +21,11 @@ def result(of: Frame, outcome: Outcome) -> FrameResult:
 class Always:
     """Plans to detect every frame, or none."""
 
-    def __init__(self, detect: bool = True) -> None:
-        self.detect = detect
+    def __init__(self, detect: bool = True, cover: bool = False) -> None:
+        self.detect, self.cover = detect, cover
 
     def plan(self, arrived_ns: int, now_ns: int, demand: Demand) -> Plan:
-        return Plan(self.detect, Rung(320, 320) if self.detect else None, now_ns, 0, "test")
+        return Plan(self.detect, Rung(320, 320) if self.detect else None, now_ns, 0, "test", self.cover)
 
     def observe_result(self, plan: Plan, result: FrameResult) -> None:
         pass
@@ -126,6 +126,23 @@ async def test_every_frame_ends_in_exactly_one_count() -> None:
     ended = sum(n for name, n in seen.counts.items() if name not in {"in", "overlays"})
     assert seen.counts["in"] == ended == 20
     assert seen.counts["cancelled"] and seen.counts["failed"] and seen.counts["coasted"]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DETECTED, Outcome.CANCELLED])
+async def test_a_run_that_may_be_late_does_not_hold_its_frame_up(outcome: Outcome) -> None:
+    worker, seen = GatedWorker(), Recorder()
+    parts = PipelineParts(FakeClock(), Always(cover=True), worker, seen, seen)
+    pipeline = Pipeline(DEMO, parts, lambda packet: None)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(pipeline.run())
+        pipeline.on_frame(frame(0))
+        await settle()
+        assert seen.published == [(0, "coasted")]
+        worker.gate.put_nowait(outcome)
+        await settle()
+        pipeline.close()
+    assert seen.published[1:] == ([(0, "detected")] if outcome is Outcome.DETECTED else [])
+    assert (seen.counts["in"], seen.counts[outcome.value], seen.counts["coasted"]) == (1, 1, 0)
 
 
 async def test_a_cancelled_frame_that_was_never_predicted_still_gets_its_overlay() -> None:

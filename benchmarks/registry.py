@@ -17,6 +17,8 @@ BENCHMARKS = {
     "flame": "benchmarks.flame:BENCH",
     "inputs": "benchmarks.inputs:BENCH",
     "gpu": "benchmarks.gpu:BENCH",
+    "track": "benchmarks.track:BENCH",
+    "propagate": "benchmarks.propagate:BENCH",
 }
 """Name -> "module:attribute"."""
 
@@ -29,6 +31,8 @@ SUMMARIES = {
     "flame": "Where does the server compute while one stream is watched? Processor time by stack.",
     "inputs": "What does it cost to make a model's input of a decoded picture, and how much memory?",
     "gpu": "What does a GPU buy: the same detector on the CPU, on CUDA in every way, and on TensorRT?",
+    "track": "Do boxes stay on their objects, with the same id, better than with trackers one can install?",
+    "propagate": "How well do boxes follow their objects between detections, and at what cost?",
 }
 """Name -> the one question it answers."""
 

@@ -15,16 +15,23 @@ def prepare(peer: Peer) -> str:
         return ""
     folder = HOME / peer.name
     shutil.rmtree(folder, ignore_errors=True)
-    for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [str(peer.python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *peer.requirements],
-    ):
+    for command in _commands(peer):
+        if shutil.which(command[0]) is None:
+            return f"there is no {command[0]} here"
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             lines = (done.stderr or done.stdout).strip().splitlines()
             return lines[-1] if lines else f"status {done.returncode}"
     (folder / "ready").touch()
     return ""
+
+
+def _commands(peer: Peer) -> list[list[str]]:
+    folder = str(HOME / peer.name)
+    if peer.npm:
+        return [["npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--silent", *peer.npm]]
+    pip = [str(peer.python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *peer.requirements]
+    return [[sys.executable, "-m", "venv", folder], pip]
 
 
 def main() -> int:

@@ -24,6 +24,7 @@ class Peer:
         requirements: pinned, for pip; empty when Vitrine's own environment has all it needs.
         what: one line for people.
         subjects: row names, where it is a package with several.
+        npm: pinned, for npm, where it is a server for node.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Peer:
     requirements: tuple[str, ...]
     what: str
     subjects: tuple[str, ...] = ()
+    npm: tuple[str, ...] = ()
 
     @property
     def python(self) -> Path:
@@ -40,12 +42,14 @@ class Peer:
     @property
     def missing(self) -> str:
         """Why it cannot run, in words; empty when it can."""
-        if not self.requirements or (HOME / self.name / "ready").exists():
+        if not (self.requirements or self.npm) or (HOME / self.name / "ready").exists():
             return ""
         return f"{self.name}: not installed (./run bench-setup)"
 
     def command(self, *arguments: str | Path) -> list[str | Path]:
         """How to start its server."""
+        if self.npm:
+            return ["node", f"benchmarks/peers/{self.module}.mjs", HOME / self.name, *arguments]
         return [self.python, "-m", f"benchmarks.peers.{self.module}", *arguments]
 
 
@@ -101,5 +105,10 @@ TRACKING = (
 """Trackers, for ``benchmarks.track``."""
 
 TRACKEVAL = Peer("trackeval", "scoring", ("trackeval==1.3.0", *_ARRAYS), "the scoring kit of MOTChallenge")
-ALL = {**PEERS, **{peer.name: peer for peer in (*TRACKING, TRACKEVAL)}}
+LUCAS_KANADE = Peer(
+    "opencv", "lucas_kanade", ("opencv-python-headless==5.0.0.93", *_ARRAYS), "OpenCV's Lucas-Kanade flow"
+)
+PICOWS = Peer("picows", "picows_server", ("picows==2.3.1",), "picows, a websocket library in Cython")
+NPM_WS = Peer("npm ws", "ws_server", (), "ws, what node servers use", npm=("ws@8.23.0",))
+ALL = {**PEERS, **{peer.name: peer for peer in (*TRACKING, TRACKEVAL, LUCAS_KANADE, PICOWS, NPM_WS)}}
 """Everything that ``python -m benchmarks.peers setup`` prepares."""

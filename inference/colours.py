@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 
 SHADES: dict[str, tuple[str, ...]] = {
     "black": ("0a0a0a", "1c1c1e", "2a2827"),
-    "white": ("ffffff", "f2f2f0", "e6e6e6", "d8d8d8", "c9c9c9"),
+    "white": ("ffffff", "f2f2f0", "e6e6e6", "d8d8d8", "c9c9c9", "b9b9b9"),
     "grey": ("3c3d3f", "525252", "6e6e6e", "888888", "a0a0a0"),
     "red": ("c81e1e", "e03030", "961418", "b03038", "d8453c", "6e1418", "c8553c", "5a2030"),
     "orange": ("e8771e", "f59a28", "d2641e", "f0883c"),
@@ -64,7 +64,8 @@ class Colour:
     Attributes:
         name: a key of `SHADES`.
         share: of the product's pixels, 0..1.
-        confidence: 0..1, how clearly its pixels are this colour and no neighbouring one.
+        confidence: 0..1, how clearly its pixels are this colour and no neighbouring one; a belief, not a
+            measured share of right answers.
     """
 
     name: str

@@ -5,6 +5,7 @@ four streams; two processes that spin for ten seconds in the middle; a source th
 second and delivers 25; a handler of 100 ms in the detector's place. Peers get the same clip, the same model
 and a process per stream.
 
+The age of a frame is that of its first overlay; a detection that comes later is listed as ``age_measured``.
 ``answered_in_time`` counts frames sent: one that never got an overlay was not in time. Streaming AP compares,
 whenever a frame arrives, the newest boxes out by then with what NanoDet-Plus-416 sees on that frame. Frames
 are numbered from the first packet; where a subject began to answer is found by the shift that fits its
@@ -96,14 +97,16 @@ def figures(scenario: Scenario, taken: Taken, said: list[list[Found]]) -> Row:
     per_stream = [_between(answers, taken) for answers in taken.answers]
     measured = [answer for answers in per_stream for answer in answers]
     length_s = (taken.end_ns - taken.begin_ns) / 1e9
-    sent = sum(_span(answers) for answers in per_stream)
+    sent = sum(_span(answers) for answers in per_stream) if taken.came is None else taken.came
     answered = sum(len({one.frame for one in answers}) for answers in per_stream)
+    first = [one for answers in per_stream for one in _firsts(answers)]
     in_time = sum(len({one.frame for one in answers if one.age_ms <= BUDGET_MS}) for answers in per_stream)
     detected = [len({one.frame for one in answers if one.measured}) / length_s for answers in per_stream]
     stale = [value for answers in per_stream for value in staleness_ms(answers, scenario.frame_ms)]
     row: Row = {
-        **spread([one.age_ms for one in measured], "age_ms"),
-        "age_slope_ms_per_s": round(_worst([age_slope(answers) for answers in per_stream]), 3),
+        **spread([one.age_ms for one in first], "age_ms"),
+        **spread([one.age_ms for one in measured if one.measured], "age_measured_ms"),
+        "age_slope_ms_per_s": round(_worst([age_slope(_firsts(answers)) for answers in per_stream]), 3),
         "answered_in_time_pct": round(share(in_time, sent), 2),
         **spread(stale, "staleness_ms"),
         "detected_per_s": round(sum(detected), 1),
@@ -111,25 +114,34 @@ def figures(scenario: Scenario, taken: Taken, said: list[list[Found]]) -> Row:
         "overlays_per_s": round(answered / length_s / scenario.streams, 1),
         "streaming_ap": _ap(taken, said),
         "frames_sent": sent,
-        "frames_without_overlay": sent - answered,
+        "frames_without_overlay": max(0, sent - answered),
         "drops_reported": taken.dropped,
         **spread(taken.probes_ms, "trivial_request_ms"),
         "rss_slope_mib_per_min": round(60 * slope(taken.rss[len(taken.rss) // 3 :]), 2),
         "cpu_ms_per_frame": round(1000 * taken.cpu_s / sent, 2) if sent else None,
         **taken.used,
         "note": taken.note or None,
-        "age_curve": _curve(measured, taken.begin_ns),
+        "age_curve": _curve(first, taken.begin_ns),
     }
     if taken.hog_ns is not None:
         calm = (taken.begin_ns, taken.hog_ns[0])
-        inside = [answer for answer in measured if taken.hog_ns[0] <= answer.arrived_ns < taken.hog_ns[1]]
+        inside = [answer for answer in first if taken.hog_ns[0] <= answer.arrived_ns < taken.hog_ns[1]]
         row.update(spread([one.age_ms for one in inside], "age_while_busy_ms"))
-        row["recovery_s"] = round(recovery_s(measured, calm, taken.hog_ns[1]), 1)
+        row["recovery_s"] = round(recovery_s(first, calm, taken.hog_ns[1]), 1)
     return row
 
 
 def _between(answers: Sequence[Answer], taken: Taken) -> list[Answer]:
-    return [answer for answer in answers if taken.begin_ns <= answer.arrived_ns < taken.end_ns]
+    """Those that left in the measured stretch."""
+    return [answer for answer in answers if taken.begin_ns <= answer.sent_ns < taken.end_ns]
+
+
+def _firsts(answers: Sequence[Answer]) -> list[Answer]:
+    """The first answer to each frame."""
+    found: dict[int, Answer] = {}
+    for answer in answers:
+        found.setdefault(answer.frame, answer)
+    return list(found.values())
 
 
 def _span(answers: Sequence[Answer]) -> int:

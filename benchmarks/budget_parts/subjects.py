@@ -87,6 +87,7 @@ class Taken:
         used: CPU, memory and what others used (`benchmarks.procs.Watch`).
         rss: (s, MiB) samples.
         cpu_s: processor seconds of the server(s).
+        came: frames that arrived meanwhile, all streams together; None where the answers have to tell.
         dropped: frames that the subject itself says it dropped; None where it does not say.
         note: what went otherwise than planned.
     """
@@ -99,6 +100,7 @@ class Taken:
     used: dict[str, float] = field(default_factory=dict)
     rss: list[tuple[float, float]] = field(default_factory=list)
     cpu_s: float = 0.0
+    came: int | None = None
     dropped: int | None = None
     note: str = ""
 
@@ -157,6 +159,8 @@ def vitrine(scenario: Scenario, folder: Path, seconds: float) -> Taken:
         taken = _measure(
             [server.process], f"{server.url}/healthz", scenario, seconds, lambda: dropped(server)
         )
+        taken.dropped = taken.came
+        taken.came = None
         for one in sending:
             one.check()
     lines = server.lines()
@@ -218,7 +222,7 @@ def peer(peer: Peer, scenario: Scenario, folder: Path, seconds: float) -> Taken:
             return all(trace.exists() and trace.stat().st_size > 300 for trace in traces)
 
         wait_until(flows, 30, lambda: f"no answer; {servers[0].tail()} {sending[0].tail()}")
-        taken = _measure(servers, f"{urls[0]}/count", scenario, seconds)
+        taken = _measure(servers, f"{urls[0]}/count", scenario, seconds, lambda: _come(urls))
         if any(one.process.poll() is not None for one in sending):
             taken.note = "the publisher gave up before the end"
 
@@ -229,6 +233,15 @@ def peer(peer: Peer, scenario: Scenario, folder: Path, seconds: float) -> Taken:
 
     taken.answers = [_numbered(_read(trace), scenario.ticks, theirs, first=0) for trace in traces]
     return taken
+
+
+def _come(urls: Sequence[str]) -> int:
+    """Frames that have arrived at all of these servers."""
+    total = 0
+    for url in urls:
+        with urlopen(f"{url}/count", timeout=30) as answer:
+            total += json.load(answer)["in"]
+    return total
 
 
 def _read(trace: Path) -> list[dict[str, object]]:
@@ -261,12 +274,12 @@ def _measure(
     else:
         time.sleep(seconds)
     end_ns = time.monotonic_ns()
-    lost = count() - before if count else None
+    counted = count() - before if count else None
     used = [watch.stop() for watch in watches]
     totals = {name: round(sum(one[name] for one in used), 2) for name in ("cpu_pct", "rss_mib")}
     totals["others_cores"] = used[0]["others_cores"]
     cpu_s = totals["cpu_pct"] / 100 * (end_ns - begin_ns) / 1e9
-    return Taken([], begin_ns, end_ns, hog_ns, probe.stop(), totals, watches[0].rss, cpu_s, lost)
+    return Taken([], begin_ns, end_ns, hog_ns, probe.stop(), totals, watches[0].rss, cpu_s, counted)
 
 
 @contextmanager

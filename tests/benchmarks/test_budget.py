@@ -118,12 +118,18 @@ def test_frames_are_numbered_across_the_wrap_of_their_timestamps() -> None:
 
 def test_figures_count_what_was_sent_and_never_answered() -> None:
     answers = [one for one in told(20) if one.frame not in (20, 21)]
-    taken = Taken([answers], 0, 60 * FRAME, rss=[(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)], cpu_s=0.6, dropped=2)
+    again = [Answer(one.frame, one.arrived_ns, one.sent_ns + 400 * MS, True) for one in answers[:30]]
+    taken = Taken(
+        [answers + again], 0, 61 * FRAME, rss=[(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)], cpu_s=0.6, dropped=2
+    )
     row = budget.figures(SCENARIOS[0], taken, MOVING)
     assert (row["frames_sent"], row["frames_without_overlay"], row["drops_reported"]) == (60, 2, 2)
     assert row["answered_in_time_pct"] == pytest.approx(100 * 58 / 60, abs=0.01)
+    assert row["age_ms_p99"] == 20.0 and row["age_measured_ms_p95"] == 420.0, "the first overlay counts"
     assert row["cpu_ms_per_frame"] == 10.0 and row["rss_slope_mib_per_min"] == 0.0
     assert isinstance(row["streaming_ap"], float)
+    taken.came = 120
+    assert budget.figures(SCENARIOS[0], taken, MOVING)["frames_without_overlay"] == 62, "by its own count"
 
 
 def row(subject: str, key: str, **figures: float | None) -> Row:

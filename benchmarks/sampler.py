@@ -4,13 +4,14 @@
 begins a measurement; when the server ends, FILE holds what was seen since: stacks, one string each, and the
 processor time spent in them.
 
-Some two hundred times a second the stacks of all threads are read. A stack that ends in a call which waits
-(`WAITS`) is left out; what a thread computed, by its own processor clock, is shared among its other stacks
-by how often each was seen. A thread that computes in C, the interpreter's lock released or not, weighs as
-much as it burns; the line of Python that called into C ends the stack. (A call that gave up the lock is also
-seen while it waits to get it back: calls into the system look dearer than they are.) The interpreter switches
-threads a hundred times as often as usual while it is measured: otherwise the sampler would get its turn only
-when the others begin to wait. Threads that never run Python are not seen.
+Some two hundred times a second the stacks of all threads are read, and what each computed since the last
+look by its own processor clock. A stack that ends in a call which waits (`WAITS`) is left out: its thread's
+time is shared among the other stacks it was seen with, in proportion to what they computed. A thread that
+computes in C, the interpreter's lock released or not, weighs as much as it burns; the line of Python that
+called into C ends the stack. (Calls that give up the lock or the processor are seen more often than others:
+measure on a quiet machine.)
+The interpreter switches threads a hundred times as often as usual while it is measured: otherwise the sampler
+would get its turn only when the others begin to wait. Threads that never run Python are not seen.
 """
 
 from __future__ import annotations
@@ -42,13 +43,14 @@ class Seen:
     """What a measurement saw.
 
     Attributes:
-        counts: looks by stack, ``thread;outermost;...;innermost``, without those that waited.
+        credit: processor nanoseconds up to a look that found the stack ``thread;outermost;...;innermost``,
+            without those that waited.
         threads: processor nanoseconds by thread.
         looks: how often was looked.
         wall_ns: from the first look to the last.
     """
 
-    counts: Counter[str] = field(default_factory=Counter)
+    credit: Counter[str] = field(default_factory=Counter)
     threads: Counter[str] = field(default_factory=Counter)
     looks: int = 0
     wall_ns: int = 0
@@ -56,10 +58,10 @@ class Seen:
     def stacks(self) -> dict[str, int]:
         """Processor nanoseconds by stack."""
         total: Counter[str] = Counter()
-        for stack, count in self.counts.items():
+        for stack, count in self.credit.items():
             total[stack.split(";")[0]] += count
         found = {}
-        for stack, count in self.counts.items():
+        for stack, count in self.credit.items():
             name = stack.split(";")[0]
             found[stack] = round(self.threads[name] * count / total[name])
         unseen = {f"{name};{UNSEEN}": ns for name, ns in self.threads.items() if ns and not total[name]}
@@ -106,7 +108,7 @@ class Sampler(threading.Thread):
             self.seen.wall_ns = time.monotonic_ns() - began_ns
 
     def look(self) -> None:
-        """Count every thread's stack, and what the thread computed since the last look."""
+        """Credit every thread's stack with what the thread computed since the last look."""
         names = {thread.ident: _plain(thread.name) for thread in threading.enumerate()}
         frames = sys._current_frames()
         own = threading.get_ident()
@@ -118,13 +120,13 @@ class Sampler(threading.Thread):
             if now_ns is None:
                 continue
             used_ns = now_ns - self._clocks.get(ident, now_ns)
-            self.seen.threads[name] += max(
-                0, used_ns
-            )  # less than before: another thread under the same number
             self._clocks[ident] = now_ns
+            if used_ns <= 0:  # less than before: another thread under the same number
+                continue
+            self.seen.threads[name] += used_ns
             entries = stack(frame)
             if not waits(entries):
-                self.seen.counts[";".join((name, *entries))] += 1
+                self.seen.credit[";".join((name, *entries))] += used_ns
         self.seen.looks += 1
 
 

@@ -32,6 +32,7 @@ from overlay.edge import (
     OnSeen,
     OnTap,
 )
+from overlay.frames import PONG, PONG_SIZE, FrameScan
 from overlay.hub import Hub, HubHooks
 from overlay.messages import MAX_INBOUND_BYTES
 from overlay.session import CloseCode
@@ -121,6 +122,8 @@ class ViewerConnection(asyncio.Protocol):
         self._fragments: list[bytes] = []
         self._binary = False
         self._paused = False
+        self._open = False
+        self._scan = FrameScan()
 
     # ---- asyncio.Protocol ----------------------------------------------------------------------------------
 
@@ -139,23 +142,31 @@ class ViewerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the viewer."""
+        if self._open:
+            data = self._acknowledged(data)
+            if not data:
+                return
+        else:
+            self._scan.at_start = data.endswith(b"\r\n\r\n")  # a head, and nothing of a frame behind it
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Request):
                 self._handshake(event)
             elif isinstance(event, Frame) and self._viewer is not None:
                 self._inbound(event, self._viewer)
+        self._open = self._viewer is not None and self._protocol.state is WireState.OPEN
         self._drain()
 
     def eof_received(self) -> None:
         """The viewer sends no more."""
         self._protocol.receive_eof()
+        self._open = False
         self._drain()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._protocol.receive_eof()
-        self._transport = None
+        self._transport, self._open = None, False
         if self._viewer is not None:
             self._viewer.lost()
 
@@ -173,16 +184,18 @@ class ViewerConnection(asyncio.Protocol):
 
     def write(self, frames: bytes) -> None:
         """See `Wire`."""
-        if self._transport is not None and self._protocol.state is WireState.OPEN:
+        if self._open:
+            assert self._transport is not None
             self._transport.write(frames)
 
     def writable(self) -> bool:
         """See `Wire`."""
-        return not self._paused and self._transport is not None and self._protocol.state is WireState.OPEN
+        return self._open and not self._paused
 
     def shut(self, code: int, reason: str) -> None:
         """See `Wire`."""
         if self._protocol.state is WireState.OPEN:
+            self._open = False
             self._protocol.send_close(code, reason[:100])
             self._drain()
         self._abort_later()
@@ -213,7 +226,23 @@ class ViewerConnection(asyncio.Protocol):
             return
         compact = self._protocol.subprotocol == BINARY_SUBPROTOCOL
         self._viewer = Viewer(hub, admitted, self, compact=compact)
+        self._open = True
         hub.accepted(self._viewer)
+
+    def _acknowledged(self, data: bytes) -> bytes:
+        """Take in the pongs that `data` begins with and return the rest.
+
+        They answer the outbox's markers and are nearly all of what viewers send. Going through the protocol
+        they would cost more than the four messages that they acknowledge.
+        """
+        while self._scan.at_start and data[:2] == PONG:
+            if len(data) < PONG_SIZE:
+                break
+            assert self._viewer is not None
+            self._viewer.marked(int.from_bytes(data[2:6], "big") ^ int.from_bytes(data[6:10], "big"))
+            data = data[PONG_SIZE:]
+        self._scan.pass_by(data)
+        return data
 
     def _inbound(self, frame: Frame, viewer: Viewer) -> None:
         match frame.opcode:

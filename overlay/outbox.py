@@ -92,6 +92,8 @@ class Outbox:
                 f"got a marker every {self._limits.marker_every} messages and {self._limits.unacknowledged} "
                 "unacknowledged, expected at least as many: nothing would ever be acknowledged"
             )
+        self._slow_ns = self._limits.slow_ms * 1_000_000
+        self._credits, self._stride = self._limits.unacknowledged, self._limits.marker_every
         self._ordered: deque[bytes] = deque()
         self._replies: deque[bytes] = deque()
         self._octets = 0
@@ -148,8 +150,12 @@ class Outbox:
 
     def acknowledge(self, payload: bytes) -> None:
         """A pong came back. Payloads that are not ours are ignored."""
-        number = int.from_bytes(payload, "big")
-        if len(payload) != 4 or not self._acknowledged < number <= self._marked:
+        if len(payload) == 4:
+            self.acknowledge_number(int.from_bytes(payload, "big"))
+
+    def acknowledge_number(self, number: int) -> None:
+        """The same for a payload of four bytes, as a number."""
+        if not self._acknowledged < number <= self._marked:
             return
         self._acknowledged = number
         while self._markers and self._markers[0][0] <= number:
@@ -163,21 +169,20 @@ class Outbox:
 
     def need(self, now_ns: int) -> Need:
         """What must happen before anything else can be sent."""
-        limit_ns = self._limits.slow_ms * 1_000_000
-        unanswered_ns = self._markers[0][1] if self._markers else None
-        for since_ns in (self._stale_ns, unanswered_ns):
-            if since_ns is not None and now_ns - since_ns >= limit_ns:
-                return Need.SLOW
-        if self._stale_ns is not None and self._credit():
-            return Need.SNAPSHOT
-        return Need.NOTHING
+        stale_ns, markers = self._stale_ns, self._markers
+        if stale_ns is None and (not markers or now_ns - markers[0][1] < self._slow_ns):
+            return Need.NOTHING
+        oldest_ns = markers[0][1] if markers else now_ns
+        if now_ns - min(oldest_ns, now_ns if stale_ns is None else stale_ns) >= self._slow_ns:
+            return Need.SLOW
+        return Need.SNAPSHOT if stale_ns is not None and self._credit() else Need.NOTHING
 
     def take(self, now_ns: int) -> tuple[bytes, PositionsFrame | None] | None:
         """The next bytes to write, with the positions they carry if any. None: nothing, or no credit left.
 
         Call only while the transport's own buffer is empty.
         """
-        if not self._credit():
+        if self._written - self._acknowledged >= self._credits:
             self._blocked = self._slot is not None
             return None
         carried: PositionsFrame | None = None
@@ -194,7 +199,7 @@ class Outbox:
             return None
         self._written += 1
         self.statistics.messages_sent += 1
-        if self._written - self._marked >= self._limits.marker_every:
+        if self._written - self._marked >= self._stride:
             data += self.ping(now_ns)
         return data, carried
 
@@ -215,12 +220,22 @@ class Outbox:
         return PER_SECOND[self._pace.level]
 
     @property
+    def waiting(self) -> bool:
+        """There is something to write, or a snapshot due."""
+        return bool(self._slot or self._ordered or self._replies or self._stale_ns is not None)
+
+    @property
+    def busy(self) -> bool:
+        """Something waits, or a marker is not acknowledged yet: it may become slow."""
+        return self.waiting or bool(self._markers)
+
+    @property
     def awaits_pong(self) -> bool:
         """A marker is not acknowledged yet."""
         return bool(self._markers)
 
     def _credit(self) -> bool:
-        return self._written - self._acknowledged < self._limits.unacknowledged
+        return self._written - self._acknowledged < self._credits
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import islice
 from typing import Protocol
 
 from overlay.binary import encode_positions
@@ -190,16 +191,15 @@ class Room:
         if not members:
             return
         self._turn = (self._turn + 1) % len(members)
-        for member in (*members[self._turn :], *members[: self._turn]):
-            self._todo.setdefault(member)
+        turned = dict.fromkeys((*members[self._turn :], *members[: self._turn]))
+        self._todo = {**self._todo, **turned} if self._todo else turned  # who waits already stays in front
         if self._pumping is None:
             self._pump()
 
     def _pump(self) -> None:
         self._pumping = None
         now_ns = self._clock.now_ns()
-        for _ in range(min(self._settings.chunk, len(self._todo))):
-            member = next(iter(self._todo))
+        for member in list(islice(self._todo, self._settings.chunk)):
             del self._todo[member]
             member.flush(now_ns)
         if self._todo:

@@ -23,6 +23,7 @@ from overlay.session import (
 )
 
 _MS = 1_000_000
+_NOTHING = Need.NOTHING
 
 
 class Wire(Protocol):
@@ -81,6 +82,12 @@ class Viewer:
         self.outbox.acknowledge(payload)
         self.flush(self._hub.clock.now_ns())
 
+    def marked(self, number: int) -> None:
+        """A pong with a payload of four bytes came: nearly all of what viewers send."""
+        self.outbox.acknowledge_number(number)
+        if self.outbox.waiting:
+            self.flush(self._hub.clock.now_ns())
+
     def writable(self) -> None:
         """The wire takes more again."""
         self.flush(self._hub.clock.now_ns())
@@ -88,14 +95,16 @@ class Viewer:
     def tick(self, now_ns: int) -> None:
         """Once a second."""
         settings = self._hub.settings
-        self._do(self._session.tick(now_ns))
+        if self._session.state is State.HELLO:
+            self._do(self._session.tick(now_ns))
         if self._waits_since_ns is not None and now_ns - self._waits_since_ns >= settings.sync_ms * _MS:
             self.close(CloseCode.NO_STREAM, "no such stream")
         quiet = now_ns - self._last_ns >= settings.keepalive_ms * _MS
         if quiet and self._sendable() and not self.outbox.awaits_pong:
             self._last_ns = now_ns
             self._wire.write(self.outbox.ping(now_ns))
-        self.flush(now_ns)
+        if self.outbox.busy:
+            self.flush(now_ns)
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -106,25 +115,27 @@ class Viewer:
 
     def flush(self, now_ns: int) -> None:
         """Write what can be written now."""
-        if self._session.state is State.CLOSING:
-            return
-        need = self.outbox.need(now_ns)
-        if need is Need.SLOW:
-            self.close(CloseCode.SLOW, "too slow")
-        elif need is Need.SNAPSHOT and self._room is not None:
-            self.outbox.snapshot(self._room.catch_up(None))
+        outbox, wire = self.outbox, self._wire
+        need = outbox.need(now_ns)
+        if need is not _NOTHING:
+            if need is Need.SLOW:
+                self.close(CloseCode.SLOW, "too slow")
+            elif self._room is not None:
+                outbox.snapshot(self._room.catch_up(None))
         while True:
-            if not self._sendable():
-                self.outbox.block()
+            if not wire.writable():
+                outbox.block()
                 return
-            taken = self.outbox.take(now_ns)
+            taken = outbox.take(now_ns)
             if taken is None:
                 return
             data, positions = taken
             self._last_ns = now_ns
-            self._wire.write(data)
-            if positions is not None and self._room is not None:
-                self._room.sent(positions)
+            wire.write(data)
+            if positions is not None:  # they go last: nothing else waits
+                if self._room is not None:
+                    self._room.sent(positions)
+                return
 
     def sync(self) -> None:
         """Send the snapshot that was asked for; the stream's state is there."""

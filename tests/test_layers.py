@@ -71,6 +71,7 @@ CORES = (
     "overlay/session.py",
     "overlay/outbox.py",
     "overlay/pace.py",
+    "overlay/frames.py",
     "overlay/binary.py",
     "vitrine/demo_score.py",
     "vitrine/diagnose.py",

@@ -446,6 +446,37 @@ async def test_quiet_connection_is_kept_alive_by_pings() -> None:
         assert stage.gateway.statistics().closed == {}
 
 
+@pytest.mark.parametrize("step", [1, 3, 7, 10, 1000])
+async def test_pongs_count_however_the_network_cuts_them(step: int) -> None:
+    """Twenty events need five markers acknowledged; the client's bytes come in pieces of `step`."""
+    async with staged() as stage:
+        await stage.start_show()
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+        head = b"GET /ws/demo HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        head += b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        hello, mask = b'{"t":"hello","v":1}', b"\x07\x01\x00\xff"
+        writer.write(head + bytes((0x81, 0x80 | len(hello))) + bytes(4) + hello)
+        await reader.readuntil(b"\r\n\r\n")
+        await stage.until(lambda: stage.gateway.statistics().viewers == 1)
+        for number in range(20):
+            await stage.publisher.publish(stage.author.latency(number))
+        events = 0
+        async with asyncio.timeout(5):
+            while events < 20:
+                opcode, size = await reader.readexactly(2)
+                length = int.from_bytes(await reader.readexactly(2), "big") if size == 126 else size
+                payload = await reader.readexactly(length)
+                events += b'"t":"evt"' in payload
+                if opcode == 0x89:
+                    masked = bytes(a ^ b for a, b in zip(payload, mask, strict=True))
+                    pong = b"\x8a\x84" + mask + masked
+                    for at in range(0, len(pong), step):
+                        writer.write(pong[at : at + step])
+                        await writer.drain()
+                        await asyncio.sleep(0)
+        writer.close()
+
+
 async def test_statistics_outlive_their_connections() -> None:
     async with staged() as stage:
         await stage.start_show()

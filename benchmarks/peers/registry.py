@@ -110,5 +110,6 @@ LUCAS_KANADE = Peer(
 )
 PICOWS = Peer("picows", "picows_server", ("picows==2.3.1",), "picows, a websocket library in Cython")
 NPM_WS = Peer("npm ws", "ws_server", (), "ws, what node servers use", npm=("ws@8.23.0",))
-ALL = {**PEERS, **{peer.name: peer for peer in (*TRACKING, TRACKEVAL, LUCAS_KANADE, PICOWS, NPM_WS)}}
+USEARCH = Peer("usearch", "searching", ("usearch==2.26.6", *_ARRAYS), "another HNSW, with int8 vectors too")
+ALL = {**PEERS, **{peer.name: peer for peer in (*TRACKING, TRACKEVAL, LUCAS_KANADE, PICOWS, NPM_WS, USEARCH)}}
 """Everything that ``python -m benchmarks.peers setup`` prepares."""

@@ -135,7 +135,9 @@ class ImageInput:
             letterbox, width, height = fit(pixels.width, pixels.height, rung, centred=centred)
         red, green, blue = pixels.planes(width, height)
         channels = (red, green, blue) if wanted.order == "rgb" else (blue, green, red)
-        array = self._buffers.take(letterbox, lambda: self._surround(letterbox))
+        # Not by the letterbox alone: pictures of other heights may share it, and leave another part to fill.
+        key = (width, height, letterbox)
+        array = self._buffers.take(key, lambda: self._surround(letterbox))
         planes = array[0].transpose(2, 0, 1) if self._last else array[0]
         put(channels, inner_of(planes, letterbox, width, height), self._mean, self._factor)
         return array, letterbox

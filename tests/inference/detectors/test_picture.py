@@ -108,6 +108,17 @@ def test_an_input_that_nobody_holds_is_filled_again() -> None:
     np.testing.assert_array_equal(again, wanted)
 
 
+@pytest.mark.parametrize("place", ["top-left", "centred"])
+def test_nothing_of_an_earlier_picture_shows_beside_a_smaller_one(place: str) -> None:
+    image = ImageInput(info((1, 3, 96, 96)), Picture("rgb", place, fill=7.0))  # type: ignore[arg-type]
+    for size in ((96, 96), (96, 40), (96, 41), (40, 96), (96, 96), (96, 40)):
+        array, letterbox = image.feed(grey(*size), Rung(96, 96))
+        where = (array[0] == 128).all(axis=0)
+        assert where.sum() == round(size[0] * letterbox.scale_x) * round(size[1] * letterbox.scale_y)
+        assert (array[0][:, ~where] == 7).all()
+        del array
+
+
 def test_a_batch_has_the_frame_first_and_nothing_behind() -> None:
     array, _ = ImageInput(info((3, 3, 96, 96)), RGB).feed(grey(96, 96), Rung(96, 96))
     assert array.shape == (3, 3, 96, 96)

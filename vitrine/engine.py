@@ -14,6 +14,7 @@ from overlay.bus.base import Bus
 from overlay.bus.memory import MemoryBus
 from overlay.catalog.store import CatalogStore
 from overlay.edge import Admission, GatewaySettings
+from overlay.errors import FeedError
 from overlay.gateway import Gateway
 from overlay.hotspots import HotspotSettings
 from overlay.messages import Report, TapResult
@@ -102,7 +103,7 @@ class Engine:
             Shop(config, self.store, self.recognition.embedder, self.clock)
         )
         if config.catalog.feed:
-            await self.shop.import_feed(config.catalog)
+            await self._first_feed()
         await self.refresh_catalogue()
         if config.server.trace:
             self._trace = Trace(config.server.trace)
@@ -161,6 +162,15 @@ class Engine:
             products = await asyncio.to_thread(self.store.list)
             for runtime in self.hub:
                 runtime.show.set_products(products)
+
+    async def _first_feed(self) -> None:
+        """Read the feed at start; one that is away does no harm where products are known from before."""
+        try:
+            await self.shop.import_feed(self.config.catalog)
+        except FeedError as error:
+            if not len(self.store):
+                raise
+            log.warning("feed not read, going on with the products known", extra={"reason": str(error)})
 
     async def _refresh_feed(self, recheck: bool) -> None:
         report = await self.shop.import_feed(self.config.catalog, recheck=recheck)

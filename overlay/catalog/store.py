@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlay.errors import CatalogError
-from overlay.types import Product
+from overlay.types import Availability, Product
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS products (
@@ -188,10 +188,32 @@ class CatalogStore:
             ).fetchone()
         return Known() if row is None else Known(str(row[0]), _sources.decode(row[1]), bool(row[2]))
 
-    def ids(self) -> frozenset[str]:
-        """Every product."""
+    def ids(
+        self,
+        *,
+        sellers: Collection[str] = (),
+        availability: Collection[Availability] = (),
+        currencies: Collection[str] = (),
+    ) -> frozenset[str]:
+        """Products to search within; keep the set and pass the same one again: the index remembers it.
+
+        Args:
+            sellers: of these only; empty for all, as the others are.
+            availability: these only.
+            currencies: markets, by the currency of the price.
+        """
+        text = "CAST(data AS TEXT)"
+        wanted = {
+            f"json_extract({text}, '$.seller')": sellers,
+            f"json_extract({text}, '$.availability')": [str(one) for one in availability],
+            f"substr(json_extract({text}, '$.price'), -3)": currencies,
+        }
+        clauses = [f"{what} IN ({', '.join('?' * len(ones))})" for what, ones in wanted.items() if ones]
+        query = "SELECT id FROM products" + (" WHERE " + " AND ".join(clauses) if clauses else "")
         with self._locked() as db:
-            return frozenset(row[0] for row in db.execute("SELECT id FROM products"))
+            return frozenset(
+                row[0] for row in db.execute(query, [one for ones in wanted.values() for one in ones])
+            )
 
     def picture_path(self, product_id: str, number: int) -> Path | None:
         """File of picture `number` (0 is the main one), a JPEG; None where there is none."""

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from overlay.catalog.store import CatalogStore
 from overlay.errors import FeedError
 from stream.clock import MonotonicClock
 from tests.fakes.clock import FakeClock
+from tests.overlay.builders import product
 from vitrine.config import load_config
 from vitrine.engine import Engine
 from vitrine.refresh import RECHECK_NS, Refresher
@@ -81,6 +83,28 @@ async def test_pictures_are_checked_once_a_day() -> None:
     await feed.run()
     checked = [at for at, recheck in feed.read if recheck]
     assert checked == [24 * 60, 48 * 60, 72 * 60] and RECHECK_NS == 24 * 60 * MINUTE_NS
+
+
+async def test_a_feed_that_is_away_keeps_an_engine_from_starting_only_without_products(
+    tmp_path: Path,
+) -> None:
+    settings = {
+        "server.port": 0,
+        "server.data_dir": str(tmp_path / "data"),
+        "catalog.feed": str(tmp_path / "absent.csv"),
+    }
+    config = load_config(None, {}, settings)
+    engine = Engine(config, MonotonicClock())
+    with pytest.raises(FeedError, match="No such file"):
+        await engine.start()
+    await engine.stop(0.0)
+    store = CatalogStore(tmp_path / "data")
+    store.put(product("mug"), [], "")
+    store.close()
+    engine = Engine(config, MonotonicClock())
+    await engine.start()
+    assert [one.id for one in engine.store.list()] == ["mug"]
+    await engine.stop(0.0)
 
 
 async def test_a_new_price_reaches_the_catalogue_of_a_running_engine_without_embedding(

@@ -9,6 +9,7 @@ import pytest
 
 from overlay.catalog.store import CatalogStore, safe_id
 from overlay.errors import CatalogError
+from overlay.types import Availability
 from tests.overlay.builders import product
 
 
@@ -75,6 +76,17 @@ def test_vectors_belong_to_a_model_and_go_with_changed_pictures(store: CatalogSt
     assert len(store.vectors("model-1")) == 1
     store.put(product("a", title="Changed"), [b"y"], "")
     assert store.vectors("model-1") == []
+
+
+def test_products_are_selected_by_seller_stock_and_market(store: CatalogStore) -> None:
+    gone = Availability.OUT_OF_STOCK
+    store.put(product("a", seller="one", price="1 EUR"), [], "")
+    store.put(product("b", seller="two", price="1 EUR", availability=gone), [], "")
+    store.put(product("c", seller="it's", price="1 USD"), [], "")
+    assert store.ids() == {"a", "b", "c"} and store.ids(sellers=["two", "it's"]) == {"b", "c"}
+    assert store.ids(availability=[Availability.IN_STOCK]) == {"a", "c"}
+    assert store.ids(currencies=["EUR"], availability=[gone]) == {"b"}
+    assert store.ids(currencies=["EUR"], sellers=["it's"]) == frozenset()
 
 
 def test_removed_product_leaves_nothing_behind(store: CatalogStore, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from benchmarks.harness import Benchmark, Outcome, Settings, main
-from benchmarks.model_parts import blank, clips, cost, held
+from benchmarks.model_parts import attributes, blank, clips, cost, held, retrieval
 from benchmarks.model_parts.finders import Finder, finders
 from benchmarks.model_parts.tally import FIRST
 from benchmarks.report import Report, Row, Target
@@ -30,6 +30,8 @@ PARTS: dict[str, Part] = {
     "blank": compared(blank.measure),
     "clips": compared(clips.measure),
     "cost": cost.measure,
+    "retrieval": retrieval.measure,
+    "attributes": attributes.measure,
 }
 """Question -> what answers it. `--only` names them."""
 

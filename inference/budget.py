@@ -51,7 +51,7 @@ class BudgetSettings:
     duty: float = 0.7
     floor_hz: float = 10.0
     idle_ms: float = 500.0
-    retry_ms: float = 90.0
+    retry_ms: float = 50.0
     patience_ms: float = 2_000.0
     max_embed: int = 4
 
@@ -102,7 +102,8 @@ class BudgetPlanner:
         rung = self._choose(deadline_ns - now_ns - wait_ns)
         if rung is not None:
             return self._detect(rung, deadline_ns, "detect", demand)
-        if since_ns is None or since_ns >= self.settings.retry_ms * 1e6:
+        retry_ns = int(self.settings.retry_ms * 1e6)
+        if self._detected_ns is None or arrived_ns - self._detected_ns >= retry_ns:
             return self._detect(self._rungs[-1], self._patient_ns(wait_ns), "detect-stale", demand)
         return Plan(False, None, deadline_ns, 0, "budget-too-short")
 

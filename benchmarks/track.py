@@ -75,7 +75,7 @@ def run(settings: Settings) -> Outcome:
         settings.say("scoring")
         scores = _score(Path(folder) / "job.json", boxes)
         chosen = best_modes(scores)
-        seen = _display(job, boxes, chosen, settings)
+        seen = _display(job, boxes, chosen, watched(scores, chosen), settings)
         speed = {
             k: v for file in sorted(boxes.glob("*.json")) for k, v in json.loads(file.read_text()).items()
         }
@@ -122,7 +122,11 @@ def best_modes(scores: Scores) -> dict[tuple[str, str, str], str]:
 
 
 def _display(
-    job: dict[str, object], boxes: Path, chosen: dict[tuple[str, str, str], str], settings: Settings
+    job: dict[str, object],
+    boxes: Path,
+    chosen: dict[tuple[str, str, str], str],
+    watched: dict[tuple[str, str], set[str]],
+    settings: Settings,
 ) -> dict[tuple[str, str, str], dict[str, float | int | str]]:
     """What viewers see, of (set, subject, regime)."""
     seen = {}
@@ -130,13 +134,29 @@ def _display(
         frames = cast("int | None", job["frames"])
         sequences = [load(f, settings.seed, frames) for f in folders(TRACKS, set_name)]
         for (of_set, subject, regime), mode in chosen.items():
-            if of_set != set_name:
+            if of_set != set_name or subject not in watched[set_name, regime]:
                 continue
             answers, tally = np.load(boxes / f"{set_name}|{subject}.npz"), Tally()
             for sequence in sequences:
                 watch(tally, sequence, answers[f"{regime}|{mode}|{sequence.name}"])
             seen[set_name, subject, regime] = tally.figures()
     return seen
+
+
+def watched(scores: Scores, chosen: dict[tuple[str, str, str], str]) -> dict[tuple[str, str], set[str]]:
+    """(set, regime) to the subjects that are watched there: ours, and the peers with the best HOTA."""
+    wanted: dict[tuple[str, str], set[str]] = {}
+    for set_name, regime in {(of_set, regime) for of_set, _, regime in chosen}:
+        names = {name for name in OURS if (set_name, name, regime) in chosen}
+        for looks in (False, True):
+            rows = {
+                name: scores[set_name][name][regime][chosen[set_name, name, regime]]["hota"]
+                for name in rivals(scores, set_name, looks)
+            }
+            if rows:
+                names.add(max(rows, key=rows.__getitem__))
+        wanted[set_name, regime] = names
+    return wanted
 
 
 def _row(

@@ -150,6 +150,11 @@ def test_peers_show_their_better_side_and_only_likes_are_compared() -> None:
     assert "norfair + looks" in track.rivals(SCORES, "Shop-calm", looks=True)
 
 
+def test_viewers_watch_ours_and_the_best_of_each_kind() -> None:
+    watched = track.watched(SCORES, track.best_modes(SCORES))
+    assert watched == {("Shop-calm", "k1"): {"vitrine", "norfair", "norfair + looks"}}
+
+
 def test_worse_figures_are_named() -> None:
     good = dict.fromkeys((*track.WORSE_IF_LESS, *track.WORSE_IF_MORE), 5.0)
     assert track.worse({**good}, {**good}) == []

@@ -56,6 +56,8 @@ _EFS = (48, DEFAULT_EF, 144, 200, 300, 450)
 _CHUNK = 20_000
 """Rows between two reports of progress."""
 _CHECKPOINT_S = 60.0
+_CHANGED = 0.1
+"""Share of rows that may have changed for a graph to be grown instead of built anew."""
 _FIX = "run `vitrine catalog import` again to rebuild it"
 _BUILDING = ".building"
 
@@ -103,7 +105,8 @@ def build_index(
     """Write an index, replacing the one in `directory` atomically, and return it.
 
     One build at a time: a second one waits. A large build that was cut off goes on from its last checkpoint
-    when it is asked for the same vectors again.
+    when it is asked for the same vectors again. New products at the end and changed vectors grow the graph
+    that is there.
 
     Args:
         directory: made where absent.
@@ -123,7 +126,7 @@ def build_index(
         files = {"products": store(folder, "products", ".json", json.dumps(products).encode())}
         graph, ef, seconds = None, DEFAULT_EF, 0.0
         if len(products) >= EXACT_BELOW:
-            graph, seconds = _graph(vectors, scratch, report)
+            graph, seconds = _graph(vectors, folder, scratch, report)
             ef = _enough(graph, vectors)
             graph.set_ef(ef)
             graph.save_index(str(scratch / "graph.bin"))
@@ -231,7 +234,9 @@ def _scratch(folder: Path) -> Iterator[Path]:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _graph(vectors: Floats, scratch: Path, report: Report | None) -> tuple[hnswlib.Index, float]:
+def _graph(
+    vectors: Floats, folder: Path, scratch: Path, report: Report | None
+) -> tuple[hnswlib.Index, float]:
     """The graph of `vectors` and the seconds it took, those before an interruption included."""
     name, total = file_digest(scratch / "vectors.npy"), len(vectors)
     partial, notes = scratch / "partial.bin", scratch / "progress.json"
@@ -241,8 +246,12 @@ def _graph(vectors: Floats, scratch: Path, report: Report | None) -> tuple[hnswl
         graph.load_index(str(partial), max_elements=total)
     if graph.element_count != done.rows or not 0 < done.rows <= total:
         done = Progress(name, 0, 0.0)
-        graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
-        graph.init_index(max_elements=total, ef_construction=200, M=24, random_seed=1)
+        grown = _grown(folder, vectors)
+        if grown is not None:
+            graph, done = grown, Progress(name, grown.element_count, 0.0)
+        else:
+            graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
+            graph.init_index(max_elements=total, ef_construction=200, M=24, random_seed=1)
     began = saved = time.monotonic()
     for start in range(done.rows, total, _CHUNK):
         end = min(total, start + _CHUNK)
@@ -257,6 +266,33 @@ def _graph(vectors: Floats, scratch: Path, report: Report | None) -> tuple[hnswl
             write_progress(notes, Progress(name, end, done.seconds + time.monotonic() - began))
             saved = time.monotonic()
     return graph, done.seconds + time.monotonic() - began
+
+
+def _grown(folder: Path, vectors: Floats) -> hnswlib.Index | None:
+    """The graph in `folder` with its changed rows replaced, where `vectors` are mostly those it has."""
+    try:
+        manifest = read_manifest(folder)
+        old = _mapped(folder / manifest.files["vectors"])
+        if "graph" not in manifest.files or old.shape[1] != vectors.shape[1] or len(old) > len(vectors):
+            return None
+        parts = [
+            at
+            + np.flatnonzero(
+                (vectors[at : at + _CHUNK][: len(old) - at] != old[at : at + _CHUNK]).any(axis=1)
+            )
+            for at in range(0, len(old), _CHUNK)
+        ]
+        changed = np.concatenate(parts)
+        if len(changed) > _CHANGED * len(old):
+            return None
+        graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
+        path = checked_file(folder, manifest.files["graph"], _FIX)
+        graph.load_index(str(path), max_elements=len(vectors))
+        if len(changed):
+            graph.add_items(vectors[changed], changed)
+    except (ProductIndexError, OSError, ValueError, KeyError, RuntimeError):
+        return None  # a new one does not need it
+    return graph if graph.element_count == len(old) else None
 
 
 def _enough(graph: hnswlib.Index, vectors: Floats) -> int:

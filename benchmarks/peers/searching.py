@@ -232,9 +232,13 @@ def main() -> None:
     parser.add_argument("subject", choices=SUBJECTS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--build", action="store_true", help="only see that the index is there")
     options = parser.parse_args()
     data = options.folder.with_name(options.folder.name + ".data")
     vectors = np.load(data / "vectors.npy", mmap_mode="r").view(np.ndarray)
+    if options.build:
+        print("result " + json.dumps({"build_s": SUBJECTS[options.subject]().build(vectors, options.folder)}))
+        return
     gallery = Gallery(vectors, np.load(data / "queries.npy"))
     true = np.load(data / "true.npy")
     row = measure(SUBJECTS[options.subject](), gallery, true, options.folder, options.seconds)

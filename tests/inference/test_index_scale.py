@@ -85,6 +85,36 @@ def test_a_checkpoint_of_something_else_is_not_used(tmp_path: Path, change: str)
 
 
 @pytest.mark.usefixtures("large")
+def test_new_products_and_changed_pictures_grow_the_graph_that_is_there(tmp_path: Path) -> None:
+    rows = vectors(ROWS)
+    build_index(tmp_path, items(rows[:2000]), 16, HASH)
+    rows[[3, 700, 1999]] = vectors(3, seed=8)
+    told: list[int] = []
+    index = build_index(tmp_path, items(rows), 16, HASH, lambda done, total: told.append(done))
+    assert told == [2500, 3000]
+    asked = [3, 700, 1999, 5, 2500]
+    for found in (index, load_index(tmp_path, HASH)):
+        assert names(found.search(rows[asked], 1)) == [[f"p{at}"] for at in asked]
+    told.clear()
+    build_index(tmp_path, items(vectors(ROWS, seed=9)), 16, HASH, lambda done, total: told.append(done))
+    assert told[0] == 500, "too much of it changed"
+    told.clear()
+    build_index(tmp_path, items(vectors(2500, seed=9)), 16, HASH, lambda done, total: told.append(done))
+    assert told[0] == 500, "fewer rows than before"
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("kind", ["graph", "vectors"])
+def test_a_damaged_index_is_not_grown(tmp_path: Path, kind: str) -> None:
+    build_index(tmp_path, items(vectors(2000)), 16, HASH)
+    path = tmp_path / read_manifest(tmp_path).files[kind]
+    path.write_bytes(path.read_bytes()[:-100])
+    told: list[int] = []
+    build_index(tmp_path, items(vectors(2000)), 16, HASH, lambda done, total: told.append(done))
+    assert told[0] == 500
+
+
+@pytest.mark.usefixtures("large")
 def test_vectors_are_mapped_and_search_candidates_chosen_by_measuring(tmp_path: Path) -> None:
     rows = vectors(ROWS)
     build_index(tmp_path, items(rows), 16, HASH)

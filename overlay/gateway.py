@@ -42,6 +42,7 @@ from stream.types import StreamId
 
 __all__ = ["Admission", "Admit", "Gateway", "GatewaySettings", "GatewayStatistics"]
 
+_READ_BYTES = 4 * 1024
 _MAX_UNREAD = 64 * 1024
 """Bytes of pongs and errors that may wait for a viewer who does not read, before it is cut off."""
 _REFUSALS = {401: CloseCode.REFUSED, 403: CloseCode.REFUSED, 404: CloseCode.NO_STREAM}
@@ -133,6 +134,9 @@ class ViewerConnection(asyncio.Protocol):
         self._transport = transport
         # Not 0: over TLS that would pause an empty buffer, and nothing would ever resume it.
         transport.set_write_buffer_limits(high=1, low=0)
+        if hasattr(transport, "max_size"):
+            # asyncio allocates so much for every read, 256 KiB by default: a third of the cost of a pong.
+            transport.max_size = _READ_BYTES
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -28,6 +28,7 @@ class OutboxLimits:
         items: events and replies waiting at most.
         octets: bytes of them at most.
         marker_every: messages between two ping markers.
+        calm_marker_every: the same for a viewer whose pongs have always come before they were needed.
         unacknowledged: messages written after the newest acknowledged one, at most.
         slow_ms: how long a snapshot or an acknowledgement may be overdue.
         pace: when a viewer is sent fewer positions.
@@ -36,6 +37,7 @@ class OutboxLimits:
     items: int = 64
     octets: int = 32 * 1024
     marker_every: int = 4
+    calm_marker_every: int = 8
     unacknowledged: int = 8
     slow_ms: int = 5_000
     pace: PaceLimits = field(default_factory=PaceLimits)
@@ -93,7 +95,8 @@ class Outbox:
                 "unacknowledged, expected at least as many: nothing would ever be acknowledged"
             )
         self._slow_ns = self._limits.slow_ms * 1_000_000
-        self._credits, self._stride = self._limits.unacknowledged, self._limits.marker_every
+        self._credits = self._limits.unacknowledged
+        self._stride = min(max(self._limits.calm_marker_every, self._limits.marker_every), self._credits)
         self._ordered: deque[bytes] = deque()
         self._replies: deque[bytes] = deque()
         self._octets = 0
@@ -184,6 +187,8 @@ class Outbox:
         """
         if self._written - self._acknowledged >= self._credits:
             self._blocked = self._slot is not None
+            if self.waiting:
+                self._stride = self._limits.marker_every
             return None
         carried: PositionsFrame | None = None
         if self._ordered or self._replies:

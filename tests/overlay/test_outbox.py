@@ -6,6 +6,7 @@ from overlay.outbox import Need, Outbox, OutboxLimits, PositionsFrame, text_fram
 from tests.overlay.builders import MS
 
 S = 1_000 * MS
+FOURTH = OutboxLimits(calm_marker_every=4)
 NO_MARKS = OutboxLimits(marker_every=100, unacknowledged=100)
 
 
@@ -54,7 +55,7 @@ def test_events_go_first_then_replies_then_positions() -> None:
 
 
 def test_marker_follows_every_fourth_message_and_eight_unacknowledged_stop_the_flow() -> None:
-    outbox = Outbox()
+    outbox = Outbox(FOURTH)
     for number in range(20):
         outbox.push(bytes([number]), 0)
     taken = drain(outbox)
@@ -65,6 +66,21 @@ def test_marker_follows_every_fourth_message_and_eight_unacknowledged_stop_the_f
     outbox.acknowledge((12).to_bytes(4, "big"))
     assert len(drain(outbox)) == 8
     assert outbox.need(0) is not Need.SLOW
+
+
+def test_calm_viewer_is_marked_every_eight_messages_until_it_is_waited_for() -> None:
+    outbox = Outbox()
+    written: list[bytes] = []
+    for _ in range(16):
+        outbox.push(b"e", 0)
+        written += drain(outbox)
+        outbox.acknowledge((len(written)).to_bytes(4, "big"))
+    assert [at for at, data in enumerate(written) if len(data) > 1] == [7, 15]
+    for _ in range(20):
+        outbox.push(b"e", 0)
+    assert len(drain(outbox)) == 8, "never more than eight without an answer"
+    outbox.acknowledge((24).to_bytes(4, "big"))
+    assert [at for at, data in enumerate(drain(outbox)) if len(data) > 1] == [3, 7]
 
 
 @pytest.mark.parametrize("payload", [b"", b"abcde", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00"])
@@ -78,7 +94,7 @@ def test_foreign_pongs_are_ignored(payload: bytes) -> None:
 
 
 def test_reader_that_keeps_up_with_a_delay_is_never_slow() -> None:
-    outbox = Outbox()
+    outbox = Outbox(FOURTH)
     written = 0
     for tick in range(1000):
         now_ns = tick * 33 * MS
@@ -92,7 +108,7 @@ def test_reader_that_keeps_up_with_a_delay_is_never_slow() -> None:
 
 
 def test_reader_that_answers_nothing_is_slow_after_its_time() -> None:
-    outbox = Outbox()
+    outbox = Outbox(FOURTH)
     for _ in range(4):
         outbox.push(b"e", S)
     drain(outbox, S)

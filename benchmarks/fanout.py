@@ -73,6 +73,8 @@ def run(settings: Settings) -> Outcome:
     build()
     seconds = settings.seconds or (2.0 if settings.quick else 10.0)
     names = [name for name in SUBJECTS if settings.wants(name)]
+    if settings.quick and not settings.only:
+        names.remove("npm ws")
     rows: list[Row] = []
     for size in SIZES[:1] if settings.quick else SIZES:
         for name in interleaved(names, 1, settings.seed + size):

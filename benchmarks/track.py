@@ -252,7 +252,7 @@ def draw(report: Report, figure: Figure) -> None:
                 )
         axes.set_title(set_name, fontsize=9)
     figure.axes[0].set_ylabel("HOTA")
-    figure.axes[-1].legend(fontsize=5)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), fontsize=6, loc="outside right upper")
 
 
 BENCH = Benchmark("track", run, draw, SUBJECTS)

@@ -36,8 +36,8 @@ MARKED = """
 vitrine-overlay { --vitrine-pin: #f0f; --vitrine-pin-ring: #f0f; }
 .screen .top, .screen .controls { visibility: hidden !important; }
 """
-"""Colours the real page's pin so that it can be found in the picture, and takes away the page's own line of words,
-which lies on the barcode. Labels, which would cover the object, are switched off beside it.
+"""Colours the real page's pin so that it can be found in the picture, and takes away the page's own line of
+words, which lies on the barcode. Labels, which would cover the object, are switched off beside it.
 """
 
 ADOPT = """(css) => {

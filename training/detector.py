@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument(
-        "--small", type=float, default=0.5, help="share of the time on pictures of 0.6 the size"
+        "--small", type=float, default=0.5, help="share on pictures of 0.6 the size; -1.5: full size only"
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--resume", action="store_true", help="start from the checkpoint in --work")

@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from inference.detectors.base import Family, Outputs, expect_labels, finish, output
+from inference.detectors.base import Outputs, expect_labels, finish, output
 from inference.detectors.metadata import names_for
-from inference.detectors.picture import image_mismatch
 from inference.detectors.yolo import (
-    PICTURE,
+    Yolo,
     cell_counts,
     has_extras,
     rows_tensor,
     says_end2end,
-    task_mismatch,
 )
-from inference.model import ModelInfo
+from inference.model import ModelInfo, TensorInfo
 from inference.types import Detections, Letterbox
 from stream.types import Frame
 
 VALUES = 6
 
 
-class EndToEnd(Family):
+class EndToEnd(Yolo):
     """A YOLO with suppression inside. See the module for its layout."""
 
     family = "yolo-end2end"
-    picture = PICTURE
+    layout = "(1, n, 6)"
 
     def __init__(self, info: ModelInfo) -> None:
         super().__init__(info)
@@ -41,17 +39,9 @@ class EndToEnd(Family):
         self.names = names_for(info, None)
 
     @classmethod
-    def mismatch(cls, info: ModelInfo) -> str | None:
-        """Why `info` could not be decoded as ended boxes; None where it could."""
-        if len(info.inputs) != 1:
-            return f"expected one input (1, 3, h, w), got {len(info.inputs)}"
-        reason = image_mismatch(info) or task_mismatch(info)
-        if reason is not None:
-            return reason
-        rows = rows_tensor(info)
-        if rows is None:
-            return "expected one output (1, n, 6) of 3 dimensions"
-        width = rows.shape[2]
+    def values_mismatch(cls, info: ModelInfo, tensor: TensorInfo) -> str | None:
+        """Why the one output does not hold this family's values."""
+        width = tensor.shape[2]
         if width is not None and (width < VALUES or (width > VALUES and not has_extras(info))):
             return f"expected {VALUES} values a row, got {width}"
         return None

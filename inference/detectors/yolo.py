@@ -6,9 +6,11 @@ four dimensions, and YOLOv5's first exports had the raw maps beside the rows: bo
 
 from __future__ import annotations
 
-from inference.detectors.base import grid
+from typing import ClassVar
+
+from inference.detectors.base import Family, grid
 from inference.detectors.metadata import given_names, strides_of, task_of
-from inference.detectors.picture import UNIT, Picture, input_size
+from inference.detectors.picture import UNIT, Picture, image_mismatch, input_size
 from inference.model import ModelInfo, TensorInfo
 
 PICTURE = Picture("rgb", "centred", fill=114.0, std=UNIT)
@@ -17,6 +19,35 @@ PYRAMIDS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
 MAX_IOU = 0.5
 CANDIDATES = 1000
 """Boxes looked at for suppression: a big input has dozens for each object, and faint ones count too."""
+
+
+class Yolo(Family):
+    """What YOLOv5 and its successors share: the picture, and one output of boxes.
+
+    Attributes:
+        layout: of the output, for messages.
+    """
+
+    picture = PICTURE
+    layout: ClassVar[str]
+
+    @classmethod
+    def mismatch(cls, info: ModelInfo) -> str | None:
+        """Why `info` could not be decoded as this family; None where it could."""
+        if len(info.inputs) != 1:
+            return f"expected one input (1, 3, h, w), got {len(info.inputs)}"
+        reason = image_mismatch(info) or task_mismatch(info)
+        if reason is not None:
+            return reason
+        tensor = rows_tensor(info)
+        if tensor is None:
+            return f"expected one output {cls.layout} of 3 dimensions"
+        return cls.values_mismatch(info, tensor)
+
+    @classmethod
+    def values_mismatch(cls, info: ModelInfo, tensor: TensorInfo) -> str | None:
+        """Why the one output does not hold this family's values."""
+        raise NotImplementedError
 
 
 def rows_tensor(info: ModelInfo) -> TensorInfo | None:

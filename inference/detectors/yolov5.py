@@ -10,31 +10,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from inference.detectors.base import Family, Outputs, corners, finish, output
+from inference.detectors.base import Outputs, corners, finish, output
 from inference.detectors.metadata import names_for
-from inference.detectors.picture import image_mismatch
 from inference.detectors.yolo import (
     CANDIDATES,
     MAX_IOU,
-    PICTURE,
+    Yolo,
     cell_counts,
     class_count,
     rows_tensor,
     says_end2end,
-    task_mismatch,
     width_doubt,
 )
 from inference.geometry import nms
-from inference.model import ModelInfo
+from inference.model import ModelInfo, TensorInfo
 from inference.types import Detections, Letterbox
 from stream.types import Frame
 
 
-class YoloV5(Family):
+class YoloV5(Yolo):
     """A YOLOv5 model. See the module for its layout."""
 
     family = "yolov5"
-    picture = PICTURE
+    layout = "(1, n, 5 + classes)"
 
     def __init__(self, info: ModelInfo) -> None:
         super().__init__(info)
@@ -44,18 +42,10 @@ class YoloV5(Family):
         self.names = names_for(info, class_count(info, rows.shape[2], 5))
 
     @classmethod
-    def mismatch(cls, info: ModelInfo) -> str | None:
-        """Why `info` could not be decoded as YOLOv5; None where it could."""
-        if len(info.inputs) != 1:
-            return f"expected one input (1, 3, h, w), got {len(info.inputs)}"
-        reason = image_mismatch(info) or task_mismatch(info)
-        if reason is not None:
-            return reason
-        rows = rows_tensor(info)
-        if rows is None:
-            return "expected one output (1, n, 5 + classes) of 3 dimensions"
-        if rows.shape[2] is not None and rows.shape[2] < 6:
-            return f"expected at least 6 values a row, got {rows.shape[2]}"
+    def values_mismatch(cls, info: ModelInfo, tensor: TensorInfo) -> str | None:
+        """Why the one output does not hold this family's values."""
+        if tensor.shape[2] is not None and tensor.shape[2] < 6:
+            return f"expected at least 6 values a row, got {tensor.shape[2]}"
         return None
 
     @classmethod

@@ -10,33 +10,31 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.detectors.base import Family, Outputs, corners, finish, output
+from inference.detectors.base import Outputs, corners, finish, output
 from inference.detectors.metadata import given_names, likely_classes, names_for
-from inference.detectors.picture import image_mismatch
 from inference.detectors.yolo import (
     CANDIDATES,
     MAX_IOU,
-    PICTURE,
+    Yolo,
     cell_counts,
     class_count,
     has_extras,
     rows_tensor,
     says_end2end,
-    task_mismatch,
     width_doubt,
 )
 from inference.errors import ModelError
 from inference.geometry import nms
-from inference.model import ModelInfo
+from inference.model import ModelInfo, TensorInfo
 from inference.types import Detections, Letterbox
 from stream.types import Frame
 
 
-class YoloV8(Family):
+class YoloV8(Yolo):
     """A YOLOv8, YOLO11 or YOLO12 model. See the module for its layout."""
 
     family = "yolov8"
-    picture = PICTURE
+    layout = "(1, 4 + classes, n)"
 
     def __init__(self, info: ModelInfo) -> None:
         super().__init__(info)
@@ -49,16 +47,8 @@ class YoloV8(Family):
         self.names = names_for(info, class_count(info, self._width, 4))
 
     @classmethod
-    def mismatch(cls, info: ModelInfo) -> str | None:
-        """Why `info` could not be decoded as YOLOv8; None where it could."""
-        if len(info.inputs) != 1:
-            return f"expected one input (1, 3, h, w), got {len(info.inputs)}"
-        reason = image_mismatch(info) or task_mismatch(info)
-        if reason is not None:
-            return reason
-        tensor = rows_tensor(info)
-        if tensor is None:
-            return "expected one output (1, 4 + classes, n) of 3 dimensions"
+    def values_mismatch(cls, info: ModelInfo, tensor: TensorInfo) -> str | None:
+        """Why the one output does not hold this family's values."""
         sides = [side for side in tensor.shape[1:] if side is not None]
         if any(side < 5 for side in sides):
             return f"expected at least 5 values a box, got {tensor}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +17,6 @@ from overlay.catalog.store import CatalogStore
 from tests.overlay.catalog.makers import MeanEmbedder, encoded, picture, row, write_feed
 
 OPEN = FetchLimits(private_networks=True)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[CatalogStore]:
-    made = CatalogStore(tmp_path / "data")
-    yield made
-    made.close()
 
 
 @pytest.fixture

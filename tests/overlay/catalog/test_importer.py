@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,6 @@ from overlay.catalog.importer import ImportOptions, embed_missing, import_feed
 from overlay.catalog.store import CatalogStore
 from overlay.errors import FeedError
 from tests.overlay.catalog.makers import HEADER, MeanEmbedder, encoded, picture, row, write_feed
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[CatalogStore]:
-    made = CatalogStore(tmp_path / "data")
-    yield made
-    made.close()
 
 
 @pytest.fixture

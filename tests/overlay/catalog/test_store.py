@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,6 @@ from overlay.catalog.store import CatalogStore, safe_id
 from overlay.errors import CatalogError
 from overlay.types import Availability
 from tests.overlay.builders import product
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[CatalogStore]:
-    made = CatalogStore(tmp_path / "data")
-    yield made
-    made.close()
 
 
 def test_products_survive_reopening(tmp_path: Path) -> None:

@@ -34,6 +34,26 @@ async def play(url: Path | str, *, loop: bool = False) -> RecordingSink:
     return sink
 
 
+async def watched(address: str) -> RecordingSink:
+    """What came from a live address until there was enough of it."""
+    sink = RecordingSink()
+    running = asyncio.create_task(open_source(address, STREAM, MonotonicClock()).run(sink))
+    await until(lambda: running.done() or len(sink.frames) > 20, 20)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return sink
+
+
+def expect_every_frame(sink: RecordingSink, description: str) -> None:
+    """In order, none twice, none gone uncounted, and passed through."""
+    codes = [f.barcode for f in sink.frames]
+    assert len(codes) > 20
+    assert codes == sorted(set(codes), key=lambda code: code or 0)
+    assert (codes[-1] or 0) - (codes[0] or 0) + 1 == len(codes) + sink.dropped.get("late", 0)
+    assert sink.started[0][1].description == description
+    assert not sink.started[0][1].transcoded
+
+
 def ffmpeg(*arguments: str) -> None:
     """Run ffmpeg to its end."""
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments], check=True)
@@ -177,33 +197,16 @@ async def test_live_addresses(
     address = f"{scheme}://127.0.0.1:{unused_port}{path}"
     to = [part.format(address) for part in listener]
     with ffmpeg_running("-re", "-i", str(clip), "-c", "copy", *to):
-        sink = RecordingSink()
         await asyncio.sleep(1.0)  # the listener says nothing when it is ready, and RTMP does not try again
-        running = asyncio.create_task(open_source(address, STREAM, MonotonicClock()).run(sink))
-        await until(lambda: running.done() or len(sink.frames) > 20, 20)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-    codes = [f.barcode for f in sink.frames]
-    assert len(codes) > 20
-    assert codes == sorted(set(codes), key=lambda code: code or 0)
-    assert (codes[-1] or 0) - (codes[0] or 0) + 1 == len(codes) + sink.dropped.get("late", 0)
-    assert sink.started[0][1].description == f"{scheme} 127.0.0.1"
-    assert not sink.started[0][1].transcoded
+        sink = await watched(address)
+    expect_every_frame(sink, f"{scheme} 127.0.0.1")
 
 
 async def test_an_rtsp_camera(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.ts", frames=120, gop=10)
     async with camera(clip) as (address, serving):
-        sink = RecordingSink()
-        running = asyncio.create_task(open_source(address, STREAM, MonotonicClock()).run(sink))
-        await until(lambda: running.done() or len(sink.frames) > 20, 20)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-    codes = [f.barcode for f in sink.frames]
-    assert len(codes) > 20
-    assert codes == sorted(set(codes), key=lambda code: code or 0)
-    assert sink.started[0][1].description == "rtsp 127.0.0.1"
-    assert not sink.started[0][1].transcoded
+        sink = await watched(address)
+    expect_every_frame(sink, "rtsp 127.0.0.1")
     assert serving.methods[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
 
 

@@ -251,7 +251,18 @@ class Seen(Struct, frozen=True, tag_field="t", tag="seen", forbid_unknown_fields
     pids: Annotated[tuple[U16, ...], Meta(max_length=32)]
 
 
-ViewerMessage: TypeAlias = Hello | Tap | Report | Seen
+class Want(Struct, frozen=True, tag_field="t", tag="want", forbid_unknown_fields=True):
+    """What this viewer needs of the positions, from now on; all of them until it says otherwise.
+
+    Attributes:
+        predicted: False: its video is held back long enough for every frame's detection to be there first.
+            It is then sent predictions only while detections are later than that.
+    """
+
+    predicted: bool
+
+
+ViewerMessage: TypeAlias = Hello | Tap | Report | Seen | Want
 
 _decoder: msgspec.json.Decoder[ViewerMessage] = msgspec.json.Decoder(ViewerMessage)
 _encoder = msgspec.json.Encoder()
@@ -273,7 +284,7 @@ def decode_viewer(data: bytes | str) -> ViewerMessage:
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MessageError(
-            f"message not understood: {error}; expected one of hello, tap, report, seen",
+            f"message not understood: {error}; expected one of hello, tap, report, seen, want",
             code="message-invalid",
         ) from None
 

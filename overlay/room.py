@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Protocol
 
@@ -12,15 +12,18 @@ from overlay.binary import encode_positions
 from overlay.bus.base import Bus, BusItem, EventItem, PositionsItem, SnapshotItem
 from overlay.edge import GatewaySettings
 from overlay.errors import BusError, MessageError
-from overlay.messages import Positions, Resume, encode
+from overlay.messages import Positions, Resume, Sample, encode
 from overlay.outbox import Outbox, PositionsFrame, binary_frame, text_frame
 from overlay.replica import Applied, OverlayReplica
+from overlay.samples import TICKS_PER_MS, ticks_between
 from stream.clock import Clock
 from stream.types import MediaTime, StreamId
 
 log = logging.getLogger(__name__)
 
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+_HEAD_START_MS = 40
+"""A frame and the way to the viewer: a prediction goes out so much sooner than its detection is missed."""
 
 
 class Member(Protocol):
@@ -33,6 +36,10 @@ class Member(Protocol):
     @property
     def compact(self) -> bool:
         """It takes positions in the binary encoding."""
+
+    @property
+    def predictions(self) -> bool:
+        """It draws predictions."""
 
     def flush(self, now_ns: int) -> None:
         """Write what can be written."""
@@ -145,20 +152,34 @@ class Room:
                     frame, now_ns = text_frame(encoded), self._clock.now_ns()
                     for member in self._live:
                         member.outbox.push(frame, now_ns)
-                    self._fan_out()
+                    self._fan_out(self._live)
                 return applied is not Applied.GAP
             case PositionsItem(positions, encoded):
                 if self.replica is not None:
                     added = self.replica.positions(positions, self._clock.now_ns())
                     times = tuple(MediaTime(sample.epoch, sample.rtp) for sample in added)
-                    self._offer(positions, PositionsFrame(text_frame(encoded), times))
-                    self._fan_out()
+                    takers = (
+                        [m for m in self._live if m.predictions]
+                        if self._spare(positions, added)
+                        else self._live
+                    )
+                    self._offer(takers, positions, PositionsFrame(text_frame(encoded), times))
+                    self._fan_out(takers)
         return True
 
-    def _offer(self, positions: Positions, text: PositionsFrame) -> None:
-        """Put positions into every live member's slot: one frame per encoding, shared by all who use it."""
+    def _spare(self, positions: Positions, added: Iterable[Sample]) -> bool:
+        """Only a prediction is new, and who holds the video back gets a detection of that frame in time."""
+        assert self.replica is not None
+        if len(positions.s) < 2 or any(sample.measured for sample in added):
+            return False
+        measured, predicted = positions.s[0], positions.s[-1]
+        in_time = (self.replica.state.latency_ms - _HEAD_START_MS) * TICKS_PER_MS
+        return measured.epoch == predicted.epoch and ticks_between(predicted.rtp, measured.rtp) <= in_time
+
+    def _offer(self, takers: Iterable[Member], positions: Positions, text: PositionsFrame) -> None:
+        """Put positions into the takers' slots: one frame per encoding, shared by all who use it."""
         compact: PositionsFrame | None = None
-        for member in self._live:
+        for member in takers:
             if not member.compact:
                 member.outbox.positions(text)
                 continue
@@ -181,13 +202,13 @@ class Room:
             frames = self.catch_up(None)
             for member in self._live:
                 member.outbox.snapshot(frames)
-            self._fan_out()
+            self._fan_out(self._live)
 
     # ---- fan-out -------------------------------------------------------------------------------------------
 
-    def _fan_out(self) -> None:
-        """Write to every live member, beginning with another one each time, `chunk` of them at a stretch."""
-        members = list(self._live)
+    def _fan_out(self, takers: Iterable[Member]) -> None:
+        """Write to live members, beginning with another one each time, `chunk` of them at a stretch."""
+        members = list(takers)
         if not members:
             return
         self._turn = (self._turn + 1) % len(members)

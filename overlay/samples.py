@@ -10,10 +10,10 @@ from enum import StrEnum
 from overlay.messages import COORD, Sample, Spot
 from stream.types import RTP_CLOCK_HZ, MediaTime
 
-_TICKS_PER_MS = RTP_CLOCK_HZ // 1000
-INTERPOLATE_TICKS = 600 * _TICKS_PER_MS
+TICKS_PER_MS = RTP_CLOCK_HZ // 1000
+INTERPOLATE_TICKS = 600 * TICKS_PER_MS
 """Two measured samples further apart are not interpolated between."""
-EXTRAPOLATE_TICKS = 400 * _TICKS_PER_MS
+EXTRAPOLATE_TICKS = 400 * TICKS_PER_MS
 """Media time after a sample for which its hotspots are still drawn."""
 
 

@@ -21,6 +21,7 @@ from overlay.messages import (
     Tap,
     TapResult,
     ViewerMessage,
+    Want,
     decode_viewer,
 )
 
@@ -82,6 +83,13 @@ class TakeSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeWant:
+    """Which positions the viewer needs."""
+
+    want: Want
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """Send this."""
 
@@ -96,7 +104,7 @@ class Close:
     reason: str
 
 
-Action: TypeAlias = Sync | AskTap | TakeReport | TakeSeen | Reply | Close
+Action: TypeAlias = Sync | AskTap | TakeReport | TakeSeen | TakeWant | Reply | Close
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +267,10 @@ class ViewerSession:
         assert isinstance(message, Seen)
         return [TakeSeen(message)] if self._reports.take(now_ns) else []
 
+    def _want(self, message: ViewerMessage, _now_ns: int) -> list[Action]:
+        assert isinstance(message, Want)
+        return [TakeWant(message)]
+
 
 _Handler: TypeAlias = Callable[[ViewerSession, ViewerMessage, int], list[Action]]
 
@@ -267,12 +279,15 @@ _TABLE: dict[tuple[State, type], _Handler] = {
     (State.HELLO, Tap): ViewerSession._too_early,
     (State.HELLO, Report): ViewerSession._too_early,
     (State.HELLO, Seen): ViewerSession._too_early,
+    (State.HELLO, Want): ViewerSession._too_early,
     (State.SYNC, Hello): ViewerSession._hello_again,
     (State.SYNC, Tap): ViewerSession._wait,
     (State.SYNC, Report): ViewerSession._wait,
     (State.SYNC, Seen): ViewerSession._wait,
+    (State.SYNC, Want): ViewerSession._want,
     (State.LIVE, Hello): ViewerSession._hello_again,
     (State.LIVE, Tap): ViewerSession._tap,
     (State.LIVE, Report): ViewerSession._report,
     (State.LIVE, Seen): ViewerSession._seen,
+    (State.LIVE, Want): ViewerSession._want,
 }

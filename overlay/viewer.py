@@ -19,6 +19,7 @@ from overlay.session import (
     Sync,
     TakeReport,
     TakeSeen,
+    TakeWant,
     ViewerSession,
 )
 
@@ -48,11 +49,13 @@ class Viewer:
     Attributes:
         outbox: what waits to be sent to it.
         compact: positions go to it in the binary encoding.
+        predictions: it draws predictions and is to be sent them.
     """
 
     def __init__(self, hub: Hub, admission: Admission, wire: Wire, *, compact: bool = False) -> None:
         now_ns = hub.clock.now_ns()
         self.compact = compact
+        self.predictions = True
         self.outbox = Outbox(hub.settings.outbox)
         self._hub = hub
         self._admission = admission
@@ -175,6 +178,8 @@ class Viewer:
                     self._hub.hooks.on_report(stream, viewer, report)
                 case TakeSeen(seen):
                     self._take_seen(seen.pids)
+                case TakeWant(want):
+                    self.predictions = want.predicted
                 case Reply(message):
                     self._wire.write(text_frame(encode(message)))
                 case Close(code, reason):

@@ -37,6 +37,7 @@ const INTERPOLATE_TICKS = 600 * TICKS_PER_MS;
 const EXTRAPOLATE_TICKS = 400 * TICKS_PER_MS;
 const KEEP_TICKS = 8000 * TICKS_PER_MS;
 const JUMP_TICKS = 60_000 * TICKS_PER_MS;
+const CALM_MS = 3000; // so long without a prediction drawn, and they are not needed
 const KEEP_SAMPLES = 512;
 const KEEP_EPOCHS = 4;
 const MAX_SPOTS = 64;
@@ -537,6 +538,32 @@ export class PaintStats {
     this.#withBox = 0;
     this.#ages = [];
     return report;
+  }
+}
+
+/**
+ * Whether this viewer draws predictions at all: not while its video is held back long enough for detections to be there
+ * first. Says so after a while without one, and takes it back with the first frame that misses its detection.
+ */
+export class PredictionNeed {
+  #wanted = true;
+  #sinceMs = Infinity;
+
+  /** A new connection: the server sends everything until told otherwise. */
+  reset() {
+    this.#wanted = true;
+    this.#sinceMs = Infinity;
+  }
+
+  /** @returns {{t: "want", predicted: boolean}|null} what the server is to be told */
+  update(nowMs, /** @type {DrawKind} */ kind) {
+    const missed = kind !== "exact" && kind !== "interpolated";
+    if (missed) this.#sinceMs = Infinity;
+    else if (this.#sinceMs === Infinity) this.#sinceMs = nowMs;
+    const wanted = missed || (this.#wanted && nowMs - this.#sinceMs < CALM_MS);
+    if (wanted === this.#wanted) return null;
+    this.#wanted = wanted;
+    return { t: "want", predicted: wanted };
   }
 }
 
@@ -1291,6 +1318,7 @@ export class VitrineOverlay extends Base {
 
   #model = new OverlayModel();
   #stats = new PaintStats();
+  #need = new PredictionNeed();
   #announcer = new Announcer();
   #impressions = new Impressions();
   #connection;
@@ -1529,13 +1557,19 @@ export class VitrineOverlay extends Base {
     if (next.spots.length > 0) this.#neededMs = now;
     const done = (covered) => {
       const again = this.#clock === "rtp" && frame === this.#shown.frame && kind === this.#shown.kind;
-      if (this.#model.live && !again) this.#stats.add(kind, drawing.ageTicks);
+      if (this.#model.live && !again) this.#count(kind, drawing.ageTicks, now);
       this.#shown = next;
       this.#render(covered, now);
     };
     if (picture && now - this.#neededMs < LINGER_MS) return this.#surface.draw(picture, () => done(true));
     picture?.close();
     done(false);
+  }
+
+  #count(kind, ageTicks, nowMs) {
+    this.#stats.add(kind, ageTicks);
+    const want = this.#clock === "rtp" ? this.#need.update(nowMs, kind) : null;
+    if (want) this.#connection.send(want);
   }
 
   get #drawsPicture() {
@@ -1745,6 +1779,7 @@ export class VitrineOverlay extends Base {
 
   #synced() {
     this.#connects++;
+    this.#need.reset();
     this.#connection.settled();
     for (const { message } of this.#taps.values()) this.#connection.send(message); // idempotent by id
   }

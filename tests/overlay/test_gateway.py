@@ -96,6 +96,22 @@ async def test_binary_viewer_that_sends_binary_is_told_and_closed_after_five() -
             assert await viewer.close_code() == 4400
 
 
+async def test_viewer_who_does_not_draw_predictions_is_sent_detections_only() -> None:
+    async with staged() as stage:
+        await stage.start_show()  # who tells its viewers to hold 120 ms back
+        async with stage.viewer(HELLO) as viewer, stage.viewer(HELLO) as other:
+            await other.until("snap")
+            await viewer.until("snap")
+            await viewer.send({"t": "want", "predicted": False})
+            await viewer.send({"t": "tap", "id": "b1f0", "x": 0.9, "y": 0.9, "epoch": 1, "rtp": 0})
+            await viewer.until("card")  # so the wish has arrived as well
+            for rtp, measured in ((900, True), (3900, False), (6900, True)):
+                stage.publisher.positions(frame(hotspot(), rtp=rtp, measured=measured))
+                await other.until("pos")
+            assert [sample[1] for sample in (await viewer.until("pos"))["s"]] == [900]
+            assert [sample[1] for sample in (await viewer.until("pos"))["s"]] == [6900]
+
+
 async def test_tap_on_shown_frame_is_answered_with_its_card() -> None:
     async with staged() as stage:
         await stage.start_show()

@@ -24,6 +24,7 @@ class FakeMember:
     def __init__(self, room: Room, order: list[FakeMember]) -> None:
         self.outbox = Outbox()
         self.compact = False
+        self.predictions = True
         self.synced = 0
         self.written: list[bytes] = []
         self._room = room
@@ -131,6 +132,21 @@ async def test_each_encoding_is_made_once_and_events_stay_text() -> None:
     assert binary == binary_frame(encode_positions(positions(5).positions))
     assert members[2].written[1] is text and members[3].written[1] is binary
     assert {member.written[0] for member in members} == {text_frame(event(2).encoded)}
+
+
+def _pair(measured: int, predicted: int) -> PositionsItem:
+    made = Positions((sample(rtp=measured), sample(rtp=predicted, measured=False)))
+    return PositionsItem(made, encode(made))
+
+
+async def test_predictions_go_to_who_draws_them_and_to_all_when_a_detection_is_late() -> None:
+    seen, spare, detected, late = _pair(1000, 4000), _pair(1000, 7000), _pair(5000, 7000), _pair(5000, 12_300)
+    script = ScriptedSubscription([snapshot(latency_ms=120), seen, spare, detected, late])
+    bus, room, members, _ = make(2, script)
+    members[1].predictions = False
+    await run(bus, room, lambda: len(members[0].written) == 4)
+    assert members[0].written == [text_frame(item.encoded) for item in (seen, spare, detected, late)]
+    assert members[1].written == [text_frame(item.encoded) for item in (seen, detected, late)]
 
 
 async def test_positions_that_do_not_fit_the_binary_encoding_go_as_text() -> None:

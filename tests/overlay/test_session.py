@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from overlay.messages import ErrorMessage, Resume, TapResult
+from overlay.messages import ErrorMessage, Resume, TapResult, Want
 from overlay.session import (
     _TABLE,
     Action,
@@ -20,6 +20,7 @@ from overlay.session import (
     Sync,
     TakeReport,
     TakeSeen,
+    TakeWant,
     TokenBucket,
     ViewerSession,
 )
@@ -29,6 +30,7 @@ S = 1_000 * MS
 TAP: dict[str, Any] = {"t": "tap", "id": "b1f0", "x": 0.2, "y": 0.5, "epoch": 1, "rtp": 3}
 REPORT: dict[str, Any] = {"t": "report", "frames": 10, "with_box": 9, "age_ms": [1.0, 2.0], "fps": 28.0}
 SEEN: dict[str, Any] = {"t": "seen", "pids": [1]}
+WANT: dict[str, Any] = {"t": "want", "predicted": False}
 HELLO: dict[str, Any] = {"t": "hello", "v": 1}
 
 
@@ -68,7 +70,7 @@ def test_hello_may_resume() -> None:
 def test_table_covers_every_state_and_message() -> None:
     states = [State.HELLO, State.SYNC, State.LIVE]
     kinds = {kind for _, kind in _TABLE}
-    assert set(_TABLE) == set(itertools.product(states, kinds)) and len(kinds) == 4
+    assert set(_TABLE) == set(itertools.product(states, kinds)) and len(kinds) == 5
 
 
 def test_viewer_that_says_nothing_is_closed_with_4408() -> None:
@@ -90,7 +92,7 @@ def test_other_protocol_version_is_told_and_closed_with_4400() -> None:
     assert isinstance(closed, Close) and closed.code == CloseCode.NOT_UNDERSTOOD
 
 
-@pytest.mark.parametrize("message", [TAP, REPORT, SEEN, {"t": "nothing"}])
+@pytest.mark.parametrize("message", [TAP, REPORT, SEEN, WANT, {"t": "nothing"}])
 def test_anything_before_hello_closes_with_4400(message: dict[str, Any]) -> None:
     told, closed = say(ViewerSession(0), message)
     assert isinstance(told, Reply)
@@ -168,6 +170,15 @@ def test_reports_and_impressions_beyond_their_limit_are_ignored() -> None:
     assert isinstance(taken[0][0], TakeReport)
     (action,) = say(session, SEEN, 10 * S)
     assert isinstance(action, TakeSeen) and action.seen.pids == (1,)
+
+
+def test_what_a_viewer_wants_is_taken_before_and_after_its_snapshot() -> None:
+    session = ViewerSession(0)
+    say(session, HELLO)
+    assert say(session, WANT) == [TakeWant(Want(predicted=False))]
+    session.synced()
+    assert say(session, {**WANT, "predicted": True}) == [TakeWant(Want(predicted=True))]
+    assert code(say(session, {**WANT, "predicted": 1})) == "message-invalid"
 
 
 def test_flood_is_closed_with_4429() -> None:

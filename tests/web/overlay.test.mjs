@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 
 import {
   Announcer, backoffMs, canvasSize, closePlan, decodeBinary, disclosureWord, frameKey, hotspotAt, Impressions, isSoftwareRenderer, labelBox, labelLines, OverlayModel,
-  PaintStats, parseCard, parseSample, parseSpot, pictureRect, placeLabels, quantile, safeUrl, SampleHistory, SUBPROTOCOLS, ticksBetween,
+  PaintStats, parseCard, parseSample, parseSpot, pictureRect, placeLabels, PredictionNeed, quantile, safeUrl, SampleHistory, SUBPROTOCOLS, ticksBetween,
 } from "../../overlay/web/vitrine-overlay.js";
 
 const MS = 90;
@@ -346,6 +346,26 @@ describe("figures", () => {
     assert.deepEqual(stats.take(2000), { t: "report", frames: 4, with_box: 2, age_ms: [10, 10], fps: 2 });
     assert.deepEqual(stats.take(0), { t: "report", frames: 0, with_box: 0, age_ms: [0, 0], fps: 0 });
     assert.equal(stats.total.frames, 4);
+  });
+
+  test("predictions are given up after three seconds without one, and wanted back with the first frame that needs one", () => {
+    const need = new PredictionNeed();
+    for (const [at, kind] of [[0, "exact"], [1500, "interpolated"], [2999, "exact"]]) assert.equal(need.update(at, kind), null);
+    assert.deepEqual(need.update(3000, "exact"), { t: "want", predicted: false });
+    assert.equal(need.update(9000, "interpolated"), null, "said once");
+    assert.deepEqual(need.update(9033, "extrapolated"), { t: "want", predicted: true });
+    assert.equal(need.update(9066, "predicted"), null);
+    assert.equal(need.update(9100, "exact"), null);
+    assert.deepEqual(need.update(12_100, "exact"), { t: "want", predicted: false });
+  });
+
+  test("a new connection is told anew that predictions are not needed", () => {
+    const need = new PredictionNeed();
+    need.update(0, "exact");
+    need.update(3000, "exact");
+    need.reset();
+    assert.equal(need.update(3033, "exact"), null);
+    assert.deepEqual(need.update(6033, "exact"), { t: "want", predicted: false });
   });
 
   test("products are announced together, at most every five seconds, and not again while they stay", () => {

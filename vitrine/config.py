@@ -26,6 +26,7 @@ from vitrine.settings import (
     InferenceConfig,
     OverlayConfig,
     RtcConfig,
+    SearchConfig,
     Secret,
     ServerConfig,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "InferenceConfig",
     "OverlayConfig",
     "RtcConfig",
+    "SearchConfig",
     "Secret",
     "ServerConfig",
     "load_config",

@@ -34,6 +34,7 @@ from vitrine.errors import AuthError, UnknownStream
 from vitrine.hub import Hub, StreamRuntime
 from vitrine.keys import load_keys
 from vitrine.metrics import DeviceCollector, Metrics
+from vitrine.moments import stream_memory
 from vitrine.pipeline import Pipeline, PipelineParts
 from vitrine.recognition import Recognition, load_recognition, refresh_index_off_loop
 from vitrine.refresh import Refresher
@@ -229,9 +230,13 @@ class Engine:
             show.set_products(products)
         metrics = self.metrics.stream(stream, config.inference.budget_ms * 1_000_000)
         parts = PipelineParts(self.clock, self.recognition.planner(), worker, show, metrics)
-        pipeline = Pipeline(stream, parts, relay.push)
+        memory = stream_memory(config.search)
+        push = relay.push if memory is None else memory.recording(relay.push, relay.request_keyframe)
+        pipeline = Pipeline(stream, parts, push)
         pipeline.listeners.append(self._on_result)
-        return StreamRuntime(stream, pipeline, relay, show, metrics)
+        if memory is not None:
+            pipeline.listeners.append(memory.sightings.add)
+        return StreamRuntime(stream, pipeline, relay, show, metrics, memory=memory)
 
     async def _pull(self, stream: StreamId, url: str) -> None:
         """Run a pulled source for as long as the engine runs; begin again when it breaks off."""

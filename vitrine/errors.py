@@ -5,6 +5,8 @@ EngineError
 ├── AuthError       a credential is missing, unknown, expired or for something else (401, 403, 429)
 ├── TooManyStreams  no further stream is admitted (503)
 ├── UnknownStream   nothing was ever published under that name (404)
+├── NoMoment        a moment of a stream that is not recorded (404, 409, 410)
+├── Busy            searches have used up what they may; a moment later they may again (503)
 ├── FrontError      the public port cannot be opened, or its certificate cannot be used
 └── PullError       a model cannot be pulled; what was there stays
     ├── WrongFile   what came is not the file that was wanted
@@ -60,6 +62,21 @@ class UnknownStream(EngineError):
 
     code = "unknown-stream"
     http_status = 404
+
+
+class NoMoment(EngineError):
+    """A moment is not recorded: too old, not here yet, or of no known publisher connection."""
+
+    code = "moment-unknown"
+    http_status = 404
+
+
+class Busy(EngineError):
+    """Searches have used up what they may take from the engine, or a viewer what one viewer may."""
+
+    code = "search-busy"
+    retryable = True
+    http_status = 503
 
 
 class PullError(EngineError):

@@ -15,6 +15,7 @@ from stream.types import EncodedFrame, Frame, SourceInfo, StreamId, VideoSource
 from stream.webrtc import Ingest, Playback
 from vitrine.errors import TooManyStreams, UnknownStream
 from vitrine.metrics import StreamMetrics
+from vitrine.moments import StreamMemory
 from vitrine.pipeline import Pipeline
 from vitrine.show import Show
 
@@ -31,6 +32,7 @@ class StreamRuntime:
         ingests: WHIP connections by session id; more than one only while one takes over from another.
         playbacks: WHEP viewers by session id.
         timeline: the stream's media time, which goes on across publisher connections.
+        memory: its last minutes, for searches; None where nothing is kept.
         tasks: its loops.
     """
 
@@ -44,6 +46,7 @@ class StreamRuntime:
     ingests: dict[str, Ingest] = field(default_factory=dict)
     playbacks: dict[str, Playback] = field(default_factory=dict)
     timeline: Timeline = field(default_factory=Timeline)
+    memory: StreamMemory | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 

@@ -227,6 +227,28 @@ class OverlayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_viewers: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
 
 
+class SearchConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[search]: viewers' searches in the picture.
+
+    Attributes:
+        enabled: viewers may search; off keeps no video at all.
+        keep_ms: how far back moments can be searched.
+        memory_mb: encoded video kept per stream, at most.
+        keyframe_ms: how often a publisher is asked for a keyframe, from which moments decode; 0 never asks.
+        whole_catalogue: also find products that are not in the show's list.
+        per_second: searches one viewer may make.
+        device_share: share of the inference device's time that all searches together may take.
+    """
+
+    enabled: bool = True
+    keep_ms: Annotated[int, Meta(ge=1000, le=3_600_000)] = 180_000
+    memory_mb: Annotated[int, Meta(ge=1, le=4096)] = 64
+    keyframe_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2000
+    whole_catalogue: bool = True
+    per_second: Annotated[float, Meta(gt=0, le=100)] = 4.0
+    device_share: Annotated[float, Meta(gt=0, le=1)] = 0.1
+
+
 class BusConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[bus]: how nodes share a stream.
 
@@ -309,6 +331,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rtc: RtcConfig = field(default_factory=RtcConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
     bus: BusConfig = field(default_factory=BusConfig)
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)

@@ -24,13 +24,15 @@
  *   vitrine-state     {state, live, latencyMs, reason}    state: one of STATES
  *   vitrine-products  {products}                          each a card with `pinned` and `hidden`
  *   vitrine-visible   {pids}                              products with a hotspot in the picture now
- * Attributes: for, src, token, density (all | few | pinned | off), labels (on | off), surface (canvas | video).
+ * A recorded video needs no server: track="show.vtt" instead of src loads what `vitrine tag` wrote (./track.js, docs/replay.md).
+ *
+ * Attributes: for, src, token, track, track-offset (ms), density (all | few | pinned | off), labels (on | off), surface (canvas | video).
  * Style from outside: --vitrine-accent, --vitrine-ink, --vitrine-pin, --vitrine-pin-ring; where buttons are seen ::part(pin) ::part(chip) too.
  */
 
 export const VERSION = 1;
 export const STATES = Object.freeze(
-  ["idle", "connecting", "live", "away", "ended", "reconnecting", "missing", "refused"]);
+  ["idle", "connecting", "live", "replay", "away", "ended", "reconnecting", "missing", "refused"]);
 
 const TICKS_PER_MS = 90; // RTP clock of video, RFC 3551
 const INTERPOLATE_TICKS = 600 * TICKS_PER_MS;
@@ -1252,21 +1254,23 @@ class Surface {
    * Takes the frame that the video shows right now. By the time a late callback runs, that may be a newer one than the
    * callback was told of: the frame's own timestamp decides, where the browser gives it.
    *
-   * @returns {{frame: VideoFrame|null, image: CanvasImageSource, rtp: number|null, close: () => void}}
+   * @returns {{frame: VideoFrame|null, image: CanvasImageSource, rtp: number|null, mediaTime: number|null, close: () => void}}
    */
   grab(video) {
     if (this.#grabs) {
       try {
         const frame = new VideoFrame(video);
         const rtp = frame.metadata?.().rtpTimestamp;
-        if (Number.isInteger(rtp)) return { frame, image: frame, rtp, close: () => frame.close() };
+        const close = () => frame.close();
+        if (Number.isInteger(rtp)) return { frame, image: frame, rtp, mediaTime: null, close };
+        if (!video.srcObject) return { frame, image: frame, rtp: null, mediaTime: frame.timestamp / 1e6, close };
         frame.close();
         if (!frame.metadata) this.#grabs = false;
       } catch {
         this.#grabs = false; // no WebCodecs here, or a video of another origin
       }
     }
-    return { frame: null, image: video, rtp: null, close: () => {} };
+    return { frame: null, image: video, rtp: null, mediaTime: null, close: () => {} };
   }
 
   /**
@@ -1313,7 +1317,7 @@ const Base = globalThis.HTMLElement ?? class {};
 
 /** `<vitrine-overlay>`: see the head of this file. */
 export class VitrineOverlay extends Base {
-  static observedAttributes = ["for", "src", "token", "density", "labels", "surface"];
+  static observedAttributes = ["for", "src", "token", "track", "track-offset", "density", "labels", "surface"];
   static #sheet = null;
 
   #model = new OverlayModel();
@@ -1331,6 +1335,8 @@ export class VitrineOverlay extends Base {
   #group;
   #status;
   #surface;
+  #track = null;
+  #mediaTime = 0; // of the frame on screen, as the browser told it
   #video = null;
   #given = null; // set through the property, wins over the attribute
   #frame = 0;
@@ -1400,6 +1406,19 @@ export class VitrineOverlay extends Base {
   set density(value) { this.setAttribute("density", value); }
   get video() { return this.#video; }
   set video(element) { this.#given = element; this.#bindVideo(); }
+  /** The recorded track in place of a live stream (a `RecordedTrack` of ./track.js), null without one. */
+  get track() { return this.#track; }
+  set track(track) {
+    this.#connection.close();
+    this.#track = track;
+    this.#model = new OverlayModel();
+    if (!track) return this.#setState("idle", "");
+    this.#model.apply(track.snapshot);
+    this.#model.history = track;
+    this.#setTrackOffset();
+    this.#emit("vitrine-products", { products: this.products });
+    this.#setState("replay", "");
+  }
   /** Everything one wants to know when something looks wrong. */
   get diagnostics() {
     const { live, latencyMs, log, seq, epochs, history, ignored } = this.#model;
@@ -1448,12 +1467,37 @@ export class VitrineOverlay extends Base {
 
   attributeChangedCallback(name, before, after) {
     if (!this.isConnected || before === after) return;
-    if (name === "src" || name === "token") this.#open();
+    if (name === "src" || name === "token" || name === "track") this.#open();
+    else if (name === "track-offset") this.#setTrackOffset();
     else if (name === "for") this.#bindVideo();
     else this.#repaint();
   }
 
+  /** Media time that the player adds to the file's own. */
+  #setTrackOffset() {
+    if (!this.#track) return;
+    const ms = Number(this.getAttribute("track-offset") ?? 0);
+    this.#model.epochs = [[0, Math.round((Number.isFinite(ms) ? ms : 0) * TICKS_PER_MS) >>> 0]];
+    if (this.#clock !== "none") this.#repaint();
+  }
+
+  async #openTrack(/** @type {string} */ address) {
+    this.#setState("connecting", "");
+    try {
+      const { loadTrack } = await import("./track.js");
+      const track = await loadTrack(new URL(address, document.baseURI));
+      if (address === this.getAttribute("track")) this.track = track;
+    } catch (error) {
+      if (address === this.getAttribute("track")) this.#setState("missing", error.message);
+    }
+  }
+
   #open() {
+    const track = this.getAttribute("track");
+    if (track) {
+      this.#openTrack(track);
+      return;
+    }
     const src = this.getAttribute("src");
     if (!src) return;
     let url;
@@ -1510,6 +1554,7 @@ export class VitrineOverlay extends Base {
     if (video.requestVideoFrameCallback) {
       this.#frame = video.requestVideoFrameCallback((now, metadata) => {
         this.#arm();
+        this.#mediaTime = metadata.mediaTime;
         this.#paint(metadata);
       });
     } else {
@@ -1551,7 +1596,7 @@ export class VitrineOverlay extends Base {
     if (!this.#surface.fits(this.#video)) this.#surface.fit(this, this.#video); // the first frame, or one of another size
     const now = performance.now();
     const picture = this.#drawsPicture ? this.#surface.grab(this.#video) : null;
-    const drawing = this.#drawing(picture?.rtp ?? metadata.rtpTimestamp, metadata.mediaTime);
+    const drawing = this.#drawing(picture?.rtp ?? metadata.rtpTimestamp, picture?.mediaTime ?? metadata.mediaTime);
     const { frame, epoch, rtp, kind } = drawing;
     const next = { frame, epoch, rtp, kind, spots: this.#model.select(drawing.spots, this.density) };
     if (next.spots.length > 0) this.#neededMs = now;
@@ -1601,7 +1646,7 @@ export class VitrineOverlay extends Base {
   #repaint() {
     if (!this.#video) return;
     const rtp = this.#clock === "rtp" ? this.#shown.frame : undefined;
-    this.#paint({ rtpTimestamp: rtp, mediaTime: this.#video.currentTime });
+    this.#paint({ rtpTimestamp: rtp, mediaTime: this.#video.requestVideoFrameCallback ? this.#mediaTime : this.#video.currentTime });
   }
 
   #moveSpots(nowMs) {
@@ -1752,7 +1797,15 @@ export class VitrineOverlay extends Base {
     this.#taps.set(id, { message, atMs: now });
     this.#connection.send(message);
     this.#emit("vitrine-tap", { id, hotspot, pid, x: body.x, y: body.y, epoch: body.epoch, rtp: body.rtp });
+    if (this.#track) this.#answerFromTrack(id, hotspot, pid);
     return id;
+  }
+
+  /** A recording has nobody to ask: the card is the one it came with. */
+  #answerFromTrack(id, hotspot, pid) {
+    const state = this.#shown.spots.find((spot) => spot.id === hotspot)?.state ?? "exact";
+    const card = this.#model.products.get(pid) ?? null;
+    this.#answer({ id, hit: card !== null, state, card, reason: card ? "" : "not in the list of products" });
   }
 
   // -- messages

@@ -628,15 +628,16 @@ export function pictureRect(fit, boxWidth, boxHeight, videoWidth, videoHeight) {
 }
 
 /**
- * Size of the canvas. With a graphics processor: the device pixels it covers, so that labels are sharp, up to 2560 x 1440
- * in all. Without one every pixel costs: the video's own size, which is copied and not scaled, up to 1280 x 720 in all.
+ * Size of the canvas: the device pixels it covers, so that labels are sharp and nobody scales it, up to 2560 x 1440 in all.
+ * Without a graphics processor every pixel costs, and at most 1280 x 720 of them are drawn; the page's compositor scales
+ * those up, and takes twice as long for it as the canvas would.
  */
-export function canvasSize(rect, videoWidth, videoHeight, pixelRatio, accelerated) {
+export function canvasSize(rect, pixelRatio, accelerated) {
   const most = accelerated ? 2560 * 1440 : 1280 * 720;
-  const wanted = accelerated ? Math.min(pixelRatio, 2) * rect.width : videoWidth;
-  const budget = Math.sqrt(most / (videoWidth * videoHeight)) * videoWidth;
-  const width = Math.max(2, Math.round(Math.min(wanted, budget)));
-  return { width, height: Math.max(2, Math.round((width * videoHeight) / videoWidth)) };
+  const ratio = Math.min(pixelRatio, 2);
+  const shrink = Math.min(1, Math.sqrt(most / (ratio * rect.width * ratio * rect.height)));
+  const pixels = (side) => Math.max(2, Math.round(side * ratio * shrink));
+  return { width: pixels(rect.width), height: pixels(rect.height) };
 }
 
 /** What a tap has to hit, CSS pixels around the middle of a spot: its box, but no less than a finger (WCAG 2.5.5). */
@@ -1190,6 +1191,7 @@ class Surface {
   #copies = !isAccelerated();
   /** @type {ImageData|null} */
   #pixels = null;
+  #staging = document.createElement("canvas").getContext("2d", { alpha: false });
   #copying = false;
 
   constructor(stage) {
@@ -1240,7 +1242,7 @@ class Surface {
       this.#stage.classList.toggle("compact", rect.width < 560);
     }
     if (video.videoWidth > 0 && video.videoHeight > 0 && rect.width > 0) {
-      const size = canvasSize(rect, video.videoWidth, video.videoHeight, window.devicePixelRatio || 1, isAccelerated());
+      const size = canvasSize(rect, window.devicePixelRatio || 1, isAccelerated());
       if (this.canvas.width !== size.width || this.canvas.height !== size.height) {
         Object.assign(this.canvas, size); // which also empties it
         changed = true;
@@ -1285,7 +1287,7 @@ class Surface {
     const { width, height } = this.canvas;
     if (this.#copying) {
       picture.close(); // the one before is still on its way, which a frame in memory never is
-    } else if (this.#copies && frame?.visibleRect?.width === width && frame.visibleRect.height === height) {
+    } else if (this.#copies && frame?.visibleRect) {
       this.#copy(frame, painted);
     } else {
       this.#context.drawImage(picture.image, 0, 0, width, height);
@@ -1295,13 +1297,15 @@ class Surface {
   }
 
   async #copy(/** @type {VideoFrame} */ frame, painted) {
-    const { width, height } = this.canvas;
-    if (this.#pixels?.width !== width || this.#pixels.height !== height) this.#pixels = new ImageData(width, height);
-    const pixels = this.#pixels;
+    const { width, height } = frame.visibleRect;
+    if (this.#pixels?.width !== width || this.#pixels.height !== height) {
+      this.#pixels = new ImageData(width, height);
+      Object.assign(this.#staging.canvas, { width, height });
+    }
     this.#copying = true;
     try {
-      await frame.copyTo(pixels.data, { format: "RGBX" });
-      this.#context.putImageData(pixels, 0, 0);
+      await frame.copyTo(this.#pixels.data, { format: "RGBX" });
+      this.#put(this.#pixels);
     } catch {
       this.#copies = false; // a frame that cannot be converted here: drawn from now on
       this.#context.drawImage(frame, 0, 0, this.canvas.width, this.canvas.height);
@@ -1310,6 +1314,14 @@ class Surface {
       this.#copying = false;
     }
     painted();
+  }
+
+  /** Onto the canvas, scaled where it has another size. */
+  #put(/** @type {ImageData} */ pixels) {
+    const { width, height } = this.canvas;
+    if (pixels.width === width && pixels.height === height) return this.#context.putImageData(pixels, 0, 0);
+    this.#staging.putImageData(pixels, 0, 0);
+    this.#context.drawImage(this.#staging.canvas, 0, 0, width, height);
   }
 }
 

@@ -397,15 +397,16 @@ describe("geometry", () => {
   });
 
   test("with a graphics processor the canvas has the displayed pixels, up to a limit", () => {
-    assert.deepEqual(canvasSize({ width: 400 }, 1280, 720, 2, true), { width: 800, height: 450 });
-    assert.deepEqual(canvasSize({ width: 1920 }, 640, 360, 1, true), { width: 1920, height: 1080 });
-    assert.deepEqual(canvasSize({ width: 1920 }, 3840, 2160, 3, true), { width: 2560, height: 1440 });
+    assert.deepEqual(canvasSize({ width: 400, height: 225 }, 2, true), { width: 800, height: 450 });
+    assert.deepEqual(canvasSize({ width: 1920, height: 1080 }, 1, true), { width: 1920, height: 1080 });
+    assert.deepEqual(canvasSize({ width: 1920, height: 1080 }, 3, true), { width: 2560, height: 1440 });
+    assert.deepEqual(canvasSize({ width: 0.4, height: 0 }, 1, true), { width: 2, height: 2 });
   });
 
-  test("without one it has the video's own pixels, which are copied and not scaled, up to 1280 x 720", () => {
-    assert.deepEqual(canvasSize({ width: 400 }, 640, 360, 2, false), { width: 640, height: 360 });
-    assert.deepEqual(canvasSize({ width: 1920 }, 1280, 720, 2, false), { width: 1280, height: 720 });
-    assert.deepEqual(canvasSize({ width: 1920 }, 3840, 2160, 1, false), { width: 1280, height: 720 });
+  test("without one the limit is 1280 x 720", () => {
+    assert.deepEqual(canvasSize({ width: 1060, height: 596 }, 1, false), { width: 1060, height: 596 });
+    assert.deepEqual(canvasSize({ width: 1920, height: 1080 }, 2, false), { width: 1280, height: 720 });
+    assert.deepEqual(canvasSize({ width: 540, height: 960 }, 3, false), { width: 720, height: 1280 });
   });
 
   test("a renderer that runs on the processor is told from a graphics card", () => {

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from benchmarks.harness import Benchmark, Outcome, Settings, main
-from benchmarks.model_parts import attributes, blank, clips, cost, held, retrieval
+from benchmarks.model_parts import attributes, blank, clips, cost, held, on_show, retrieval
 from benchmarks.model_parts.finders import Finder, finders
 from benchmarks.model_parts.tally import FIRST
 from benchmarks.report import Report, Row, Target
@@ -32,6 +32,7 @@ PARTS: dict[str, Part] = {
     "cost": cost.measure,
     "retrieval": retrieval.measure,
     "attributes": attributes.measure,
+    "show": on_show.measure,
 }
 """Question -> what answers it. `--only` names them."""
 

@@ -42,7 +42,39 @@ class ProductScore:
     visible: int = 0
     located: int = 0
     identified: int = 0
+    first_visible: int | None = None
     first_identified: int | None = None
+
+
+@dataclass(slots=True)
+class Named:
+    """Hotspots that name a product, by what was under them, counted frame by frame.
+
+    Attributes:
+        unknown: of the wrong ones, those on an object that is not in the catalogue.
+        mistaken: hotspots with a wrong name, each once: its id and the name.
+        strangers: of these, those on an object that is not in the catalogue.
+    """
+
+    right: int = 0
+    wrong: int = 0
+    loose: int = 0
+    unknown: int = 0
+    mistaken: set[tuple[int, str]] = field(default_factory=set)
+    strangers: set[tuple[int, str]] = field(default_factory=set)
+
+    def count(self, spot: Hotspot, under: TrueObject | None) -> None:
+        """One hotspot in one frame."""
+        if under is None:
+            self.loose += 1
+        elif under.product_id == spot.product_id:
+            self.right += 1
+        else:
+            self.wrong += 1
+            self.mistaken.add((spot.id, spot.product_id))
+            if not under.product_id:
+                self.unknown += 1
+                self.strangers.add((spot.id, spot.product_id))
 
 
 @dataclass(slots=True)
@@ -52,7 +84,8 @@ class ShowScore:
     A product counts as *visible* when at least `min_visibility` of it can be seen; as *located* when a
     hotspot overlaps it with IoU >= `min_iou`; as *identified* when that hotspot names it. A hotspot is
     *right* when it names the product under it, *wrong* when it names another (or the object is not in the
-    catalogue), *loose* when nothing is under it.
+    catalogue), *loose* when nothing is under it. What a viewer notices is not frames but hotspots: a wrong
+    identity is one hotspot with one wrong name, however long it stands.
 
     Args:
         truth: objects by frame of the show.
@@ -72,42 +105,40 @@ class ShowScore:
     def summary(self) -> dict[str, object]:
         """Shares are 0..1 over all frames that were sent."""
         products: dict[str, ProductScore] = {}
-        right = wrong = loose = unknown_labelled = 0
+        named, unknown_frames = Named(), 0
         for number in sorted(self._seen):
             if number >= len(self.truth):
                 continue
             objects, spots = self.truth[number], self._seen[number].hotspots
-            for item in objects:
-                if item.product_id and item.visibility >= self.min_visibility:
+            seen = [item for item in objects if item.visibility >= self.min_visibility]
+            for item in seen:
+                if item.product_id:
                     self._score(products.setdefault(item.product_id, ProductScore()), number, item, spots)
+            unknown_frames += any(not item.product_id for item in seen)
             for spot in spots:
-                if not spot.product_id:
-                    continue
-                under = self._under(spot, objects)
-                if under is None:
-                    loose += 1
-                elif under.product_id == spot.product_id:
-                    right += 1
-                else:
-                    wrong += 1
-                    unknown_labelled += under.product_id == ""
+                if spot.product_id:
+                    named.count(spot, self._under(spot, objects))
         visible = sum(p.visible for p in products.values())
-        named = right + wrong + loose
+        every = named.right + named.wrong + named.loose
         return {
             "frames": len(self._seen),
             "products": len({o.product_id for frame in self.truth for o in frame if o.product_id}),
             "products_identified": sum(p.identified >= 3 for p in products.values()),
             "located": _share(sum(p.located for p in products.values()), visible),
             "identified": _share(sum(p.identified for p in products.values()), visible),
-            "right": _share(right, named),
-            "wrong": _share(wrong, named),
-            "loose": _share(loose, named),
-            "not_in_catalogue_but_named": unknown_labelled,
+            "right": _share(named.right, every),
+            "wrong": _share(named.wrong, every),
+            "loose": _share(named.loose, every),
+            "wrong_identities": len(named.mistaken),
+            "not_in_catalogue_visible": unknown_frames,
+            "not_in_catalogue_but_named": named.unknown,
+            "not_in_catalogue_hotspots": len(named.strangers),
             "by_product": {
                 name: {
                     "visible": p.visible,
                     "located": _share(p.located, p.visible),
                     "identified": _share(p.identified, p.visible),
+                    "first_visible_frame": p.first_visible,
                     "first_identified_frame": p.first_identified,
                 }
                 for name, p in sorted(products.items())
@@ -116,6 +147,8 @@ class ShowScore:
 
     def _score(self, score: ProductScore, number: int, item: TrueObject, spots: Sequence[Hotspot]) -> None:
         score.visible += 1
+        if score.first_visible is None:
+            score.first_visible = number
         near = [spot for spot in spots if iou(spot.box, item.box) >= self.min_iou]
         score.located += bool(near)
         if any(spot.product_id == item.product_id for spot in near):

@@ -74,3 +74,24 @@ def test_products_count_as_identified_after_three_frames() -> None:
     by_product = summary["by_product"]
     assert isinstance(by_product, dict)
     assert by_product["cup"]["first_identified_frame"] == 2
+
+
+def test_a_mistake_that_stands_for_many_frames_is_one_wrong_identity() -> None:
+    score = ShowScore([[Thing("cup", CUP), Thing("", JAR)]] * 10)
+    for number in range(10):
+        score.add(number, shown(("jar", CUP), ("cup", JAR)))
+    summary = score.summary()
+    assert summary["wrong"] == 1.0
+    assert summary["wrong_identities"] == 2
+    assert summary["not_in_catalogue_visible"] == summary["not_in_catalogue_but_named"] == 10
+    assert summary["not_in_catalogue_hotspots"] == 1
+
+
+def test_a_product_is_first_visible_when_enough_of_it_is_seen() -> None:
+    score = ShowScore([[Thing("cup", CUP, 0.2)], [Thing("cup", CUP)], [Thing("cup", CUP)]])
+    score.add(0, shown(("cup", CUP)))
+    score.add(1, shown())
+    score.add(2, shown(("cup", CUP)))
+    by_product = score.summary()["by_product"]
+    assert isinstance(by_product, dict)
+    assert (by_product["cup"]["first_visible_frame"], by_product["cup"]["first_identified_frame"]) == (1, 2)

@@ -149,7 +149,11 @@ def _viewers(figures: StreamFigures) -> list[str]:
         )
     decode = _p95(figures.stages_ms.get("receive"))
     if decode > DECODE_MS:
-        found.append(f"decoding takes {decode:.0f} ms at p95; lower the resolution, or publish H264")
+        h264 = figures.source is not None and figures.source.codec == "H264"
+        cheaper = (
+            "lower the resolution or the frame rate" if h264 else "lower the resolution, or publish H264"
+        )
+        found.append(f"decoding takes {decode:.0f} ms at p95; {cheaper}")
     if figures.source is not None and figures.source.transcoded:
         found.append(
             f"{figures.source.codec} is transcoded for viewers, which costs a core or so; "

@@ -6,7 +6,7 @@ import { sparkline, stackedBars, stackedTimeline } from "./plot.js";
 const SLOTS = 120; // seconds of history, one sample each
 const STALE_MS = 4000;
 const STAGES = {
-  receive: "#5f8fe8", queue: "#7d76dc", pixels: "#4fb0bf", preprocess: "#8fc7d6", detect: "#f2c879", decode: "#d69a5c", boxes: "#b98f45",
+  receive: "#5f8fe8", queue: "#7d76dc", pixels: "#4fb0bf", preprocess: "#8fc7d6", detect: "#f2c879", decode: "#d69a5c", resume: "#a9895f",
   track: "#6fcf9f", embed: "#d98cb3", match: "#b9a5ee", publish: "#93a4b8",
 };
 const OTHER = "#6d7683";

@@ -31,6 +31,7 @@ GOOD = StreamFigures(
     latency_ms=120,
 )
 BUSY = Recent(frames=300, detected=150)
+SLOW_DECODING: dict[str, object] = {"stages_ms": {"receive": Percentiles(10, 31, 40)}}
 
 
 def test_a_good_stream_has_no_problems() -> None:
@@ -67,7 +68,8 @@ def test_no_frames_is_said_alone() -> None:
         ({}, Recent(frames=300), "no frame was detected"),
         ({"staleness_ms": Percentiles(100, 400, 500)}, BUSY, "400 ms old"),
         ({"overlay_age_ms": Percentiles(100, 900)}, BUSY, "viewers see hotspots 900 ms old"),
-        ({"stages_ms": {"receive": Percentiles(10, 31, 40)}}, BUSY, "decoding takes 31 ms"),
+        (SLOW_DECODING, BUSY, "decoding takes 31 ms at p95; lower the resolution or the frame rate"),
+        ({**SLOW_DECODING, "source": SourceInfo("VP8", 1, 1, False, False, "")}, BUSY, "or publish H264"),
         ({"source": SourceInfo("hevc", 1, 1, True, False, "file")}, BUSY, "hevc is transcoded"),
         ({}, Recent(300, 150, drops={"undecodable": 40}), "40 frames dropped in the last 10 s (undecodable)"),
         ({}, Recent(300, 150, drops={"new-reason": 40}), "see the log"),

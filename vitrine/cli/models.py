@@ -10,8 +10,16 @@ import typer
 from rich.table import Table
 
 from vitrine.cli import models_bench, models_pull
-from vitrine.cli.options import DataDirOption, FamilyOption, JsonOption, ProviderOption, configure
-from vitrine.cli.output import epilog, out, print_json, progress, usage_error
+from vitrine.cli.options import (
+    DataDirOption,
+    FamilyOption,
+    JsonOption,
+    ProviderOption,
+    RungOption,
+    configure,
+    ladder,
+)
+from vitrine.cli.output import epilog, out, print_json, progress
 
 LIST_EPILOG = epilog(
     ("vitrine models list", "what is here, what can be pulled, which families are known"),
@@ -78,9 +86,7 @@ def _entry(entry: object) -> dict[str, object]:
 
 def check_model(
     file: Annotated[Path, typer.Argument(help="An ONNX file.")],
-    rung: Annotated[
-        list[str] | None, typer.Option(help="Input size to try: 416 or 640x384. May be repeated.")
-    ] = None,
+    rung: RungOption = None,
     family: FamilyOption = "",
     provider: ProviderOption = None,
     as_json: JsonOption = False,
@@ -89,16 +95,11 @@ def check_model(
     from inference.describe import describe_model
     from inference.detection import DetectorSettings
     from inference.runtime import RuntimeSettings
-    from vitrine.settings import InferenceConfig
 
-    try:
-        rungs = InferenceConfig(rungs=tuple(rung or ())).ladder() or None
-    except ValueError as error:
-        raise usage_error(f"--rung: {str(error).removeprefix('rungs: ')}") from None
     settings = DetectorSettings(runtime=RuntimeSettings(provider=provider or "auto"), family=family)
     with progress(as_json) as bar:
         bar.add_task(f"running {file.name}", total=None)
-        facts = describe_model(file, rungs=rungs, settings=settings)
+        facts = describe_model(file, rungs=ladder(rung), settings=settings)
     if as_json:
         print_json(facts)
     else:

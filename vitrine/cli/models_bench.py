@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from vitrine.cli.options import FamilyOption, JsonOption, ProviderOption
+from vitrine.cli.options import FamilyOption, JsonOption, ProviderOption, RungOption, ladder
 from vitrine.cli.output import epilog, note, out, print_json, progress, usage_error
 
 EPILOG = epilog(
@@ -22,9 +22,7 @@ EPILOG = epilog(
 
 def bench(
     file: Annotated[Path, typer.Argument(help="An ONNX file: detector or embedder.")],
-    rung: Annotated[
-        list[str] | None, typer.Option(help="Input size to measure: 416 or 640x384. May be repeated.")
-    ] = None,
+    rung: RungOption = None,
     runs: Annotated[int, typer.Option(min=1, max=10_000, help="Measured for each size.")] = 50,
     threads: Annotated[int, typer.Option(min=0, max=256, help="Within one run; 0 decides.")] = 0,
     family: FamilyOption = "",
@@ -38,20 +36,15 @@ def bench(
     """Measure a model: every input size of its ladder, stage by stage. Prints a table and saves a drawing."""
     from inference.detection import DetectorSettings
     from inference.runtime import RuntimeSettings
-    from vitrine.settings import InferenceConfig
     from vitrine.zoo.bench import bench_model
     from vitrine.zoo.plot import save
 
-    try:
-        rungs = InferenceConfig(rungs=tuple(rung or ())).ladder() or None
-    except ValueError as error:
-        raise usage_error(f"--rung: {str(error).removeprefix('rungs: ')}") from None
     settings = DetectorSettings(runtime=RuntimeSettings(provider or "auto", threads), family=family)
     with progress(as_json) as bar:
         task = bar.add_task(f"loading {file.name}", total=None)
         found = bench_model(
             file,
-            rungs=rungs,
+            rungs=ladder(rung),
             runs=runs,
             settings=settings,
             told=lambda subject: bar.update(task, description=f"measuring {file.name}, {subject}"),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from vitrine.cli.output import usage_error
 from vitrine.config import Config, load_config
+
+if TYPE_CHECKING:
+    from inference.types import Rung
 
 ConfigOption: TypeAlias = Annotated[
     Path | None,
@@ -37,6 +41,25 @@ DetectorOption: TypeAlias = Annotated[
 EmbedderOption: TypeAlias = Annotated[
     Path | None, typer.Option("--embedder", help="ONNX embedder instead of the embedded one.", metavar="FILE")
 ]
+
+
+RungOption: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--rung", help="Input size: 416 or 640x384. May be repeated.")
+]
+
+
+def ladder(rungs: list[str] | None) -> tuple[Rung, ...] | None:
+    """The sizes (width, height) that were asked for with ``--rung``, None for the model's own.
+
+    Raises:
+        UsageError: one is not a size.
+    """
+    from vitrine.settings import InferenceConfig
+
+    try:
+        return InferenceConfig(rungs=tuple(rungs or ())).ladder() or None
+    except ValueError as error:
+        raise usage_error(f"--rung: {str(error).removeprefix('rungs: ')}") from None
 
 
 def configure(path: Path | None, **overrides: object) -> Config:

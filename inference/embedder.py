@@ -3,13 +3,15 @@
 What a model wants of its input comes from metadata ``vitrine.input``, JSON such as ``{"size": 128, "order":
 "rgb", "range": [0, 255]}`` with optional ``"mean"`` and ``"std"`` (three numbers each, applied after the
 range), else from the conventions of well-known exports. Thresholds come from metadata
-``vitrine.calibration``: ``{"exact": 0.6, "similar": 0.45, "margin": 0.05}``.
+``vitrine.calibration``: ``{"exact": 0.6, "similar": 0.45, "margin": 0.05}``; where a class of objects is
+easier or harder to tell apart, ``"classes": {"bottle": {"exact": 0.7}}`` sets its own for a detector's class.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from inference.deadline import JobCancelled, RunHandle
 from inference.errors import ModelError
+from inference.evidence import Limits
 from inference.model import ModelInfo
 from inference.runtime import OrtModel, RunCancelled, RunFailed
 
@@ -29,11 +32,28 @@ PAYS = 0.85
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Cosine thresholds that mean something for one embedder; see `inference.matcher.MatcherSettings`."""
+    """Cosine thresholds that mean something for one embedder; see `inference.matcher.MatcherSettings`.
+
+    Attributes:
+        exact: for "this product".
+        similar: for "something like it".
+        margin: lead over the next product that "exact" needs.
+        classes: the same three for some of the detector's classes.
+    """
 
     exact: float = 0.6
     similar: float = 0.45
     margin: float = 0.05
+    classes: Mapping[str, Limits] = field(default_factory=dict)
+
+    def alike(self, share: float) -> float:
+        """Cosine of two views that differ by `share` of what one article's views differ by at most."""
+        return 1.0 - share * (1.0 - self.exact)
+
+    @property
+    def limits(self) -> Limits:
+        """The thresholds of all classes without their own."""
+        return Limits(self.exact, self.similar, self.margin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +221,20 @@ def calibration(info: ModelInfo) -> Calibration:
         raise ModelError(
             f"{info.path}: metadata vitrine.calibration: expected an object, got {str(value)[:80]}"
         )
-    default = Calibration()
-    exact, similar, margin = _numbers(
-        info,
-        [value.get(name, getattr(default, name)) for name in ("exact", "similar", "margin")],
-        3,
-    )
-    return Calibration(exact, similar, margin)
+    whole = _limits(info, value, Limits())
+    classes = value.get("classes", {})
+    if not isinstance(classes, dict) or not all(isinstance(one, dict) for one in classes.values()):
+        raise ModelError(
+            f"{info.path}: metadata vitrine.calibration: classes: expected an object of objects, "
+            f"got {str(classes)[:80]}"
+        )
+    own = {str(name): _limits(info, one, whole) for name, one in classes.items()}
+    return Calibration(*whole, own)
+
+
+def _limits(info: ModelInfo, value: dict[str, object], default: Limits) -> Limits:
+    numbers = [value.get(name, other) for name, other in zip(Limits._fields, default, strict=True)]
+    return Limits(*_numbers(info, numbers, 3))
 
 
 def _dimension(info: ModelInfo) -> int:

@@ -46,6 +46,7 @@ from inference.manifest import (
     store,
     store_file,
 )
+from inference.taught import Taught
 from inference.types import ProductIndex
 
 __all__ = ["EXACT_BELOW", "IndexHolder", "LoadedIndex", "build_index", "load_index", "read_manifest"]
@@ -66,13 +67,19 @@ Report = Callable[[int, int], None]
 
 
 class IndexHolder:
-    """A `ProductIndex` whose content can be swapped while it is searched."""
+    """A `ProductIndex` whose content can be swapped while it is searched.
+
+    Attributes:
+        taught: what hosts taught, heard in every search; may be replaced at any time.
+    """
 
     def __init__(self, index: LoadedIndex | None = None) -> None:
         self._index = index
+        self.taught = Taught()
 
     def __len__(self) -> int:
-        return 0 if self._index is None else len(self._index)
+        held = frozenset[str]() if self._index is None else self._index.product_ids
+        return len(held) + len(self.taught.products - held)
 
     @property
     def current(self) -> LoadedIndex | None:
@@ -87,13 +94,17 @@ class IndexHolder:
         """Find `products` no more, from the next search on. The next build forgets them altogether."""
         index = self._index
         self._index = None if index is None else index.without(products)
+        self.taught = self.taught.without(products)
 
     def search(
         self, vectors: Floats, k: int, within: Collection[str] | None = None
     ) -> list[list[tuple[str, float]]]:
-        """As `LoadedIndex.search`; nothing is found before the first index."""
-        index = self._index
-        return [[] for _ in vectors] if index is None else index.search(vectors, k, within)
+        """As `LoadedIndex.search`, corrected by what was taught; nothing is found before the first index."""
+        index, taught = self._index, self.taught
+        found = [[] for _ in vectors] if index is None else index.search(vectors, k, within)
+        if not len(taught):
+            return found
+        return [taught.heard(query, near, k, within) for query, near in zip(vectors, found, strict=True)]
 
 
 _: type[ProductIndex] = IndexHolder

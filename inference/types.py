@@ -68,6 +68,7 @@ class Match:
         margin: score ahead of the best other product.
         views: embeddings that voted.
         reason: for people ("seen from 6 views, 0.21 ahead of the next").
+        rival: the next product, ``""`` where there is none.
     """
 
     product_id: str
@@ -76,6 +77,7 @@ class Match:
     margin: float
     views: int
     reason: str
+    rival: str = ""
 
 
 UNMATCHED = Match("", MatchState.UNSURE, 0.0, 0.0, 0, "not compared yet")

@@ -11,21 +11,19 @@ import asyncio
 import logging
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from inference.deadline import Cancelled, RunHandle
 from inference.detection import Detected, DetectorSettings, LoadedDetector, load_detector
 from inference.device import DeviceWorker
 from inference.embedder import OnnxEmbedder
 from inference.errors import RuntimeStuck
 from inference.flow import flow_size
-from inference.geometry import pad_box
 from inference.index import IndexHolder
+from inference.looking import Ask, Search, Seen, look_at
 from inference.matcher import Matcher, MatcherSettings
 from inference.recovery import Recovery
 from inference.tracker import Tracker, TrackerSettings
-from inference.types import Box, FrameResult, MatchState, Outcome, Plan, Track
+from inference.types import FrameResult, MatchState, Outcome, Plan, Track
+from inference.views import in_sight
 from stream.clock import Clock, MonotonicClock
 from stream.types import Frame, StreamId
 
@@ -47,25 +45,21 @@ class WorkerSettings:
     Attributes:
         tracker: thresholds and life cycle; None takes them from the models' own scales.
         matcher: pace and thresholds; an embedder's own calibration replaces the thresholds.
-        crop_pad: share of a box by which its crop grows on every side.
         candidates: products each crop is compared with.
         embed_ms: an embedding job is stopped after this.
     """
 
     tracker: TrackerSettings | None = None
     matcher: MatcherSettings = field(default_factory=MatcherSettings)
-    crop_pad: float = 0.04
     candidates: int = 5
     embed_ms: float = 250.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What embedding found: a row per track."""
+class _Looked:
+    """What was seen of the crops asked for, and how long each took."""
 
-    track_ids: list[int]
-    vectors: NDArray[np.float32]
-    candidates: list[list[tuple[str, float]]]
+    seen: list[Seen]
     took_ns: int
 
 
@@ -100,7 +94,7 @@ class StreamWorker:
         self._settings = settings
         self._recovery = recovery or Recovery(())
         self._clock = clock or MonotonicClock()
-        self._embedding: asyncio.Future[_Seen | Cancelled] | None = None
+        self._embedding: asyncio.Future[_Looked | Cancelled] | None = None
         self._extra_ns: dict[str, int] = {}
         self._seen_pts_ns = -1
         self._bare_frames = BARE_FRAMES
@@ -209,30 +203,27 @@ class StreamWorker:
         """Start embedding the crops that are worth it, unless the last ones are still under way."""
         if self._embedder is None or self._embedding is not None or limit < 1:
             return
-        wanted = self.matcher.wanted(tracks, frame.pts_ns, limit)
-        if not wanted:
+        wanted = set(self.matcher.wanted(tracks, frame.pts_ns, limit))
+        asks = [
+            Ask(track.id, track.box, in_sight(track, tracks), self.matcher.least_sharp(track.id))
+            for track in tracks
+            if track.id in wanted
+        ]
+        if not asks:
             return
-        boxes = {track.id: pad_box(track.box, self._settings.crop_pad) for track in tracks}
-        crops = [(track_id, boxes[track_id]) for track_id in wanted]
-        deadline_ns = self._clock.now_ns() + int(self._settings.embed_ms * 1e6)
-        self._embedding = self._device.submit(
-            lambda handle: self._look(frame, crops, handle), deadline_ns, priority=EMBED_PRIORITY
-        )
+        embedder, clock = self._embedder, self._clock
+        search = Search(self._index, self._settings.candidates, self.matcher.allowed)
+
+        def job(handle: RunHandle) -> _Looked:
+            began_ns = clock.now_ns()
+            seen = look_at(frame, asks, embedder, search, handle)
+            return _Looked(seen, (clock.now_ns() - began_ns) // len(asks))
+
+        deadline_ns = clock.now_ns() + int(self._settings.embed_ms * 1e6)
+        self._embedding = self._device.submit(job, deadline_ns, priority=EMBED_PRIORITY)
         self._embedding.add_done_callback(lambda done: self._vote(done, frame.pts_ns))
 
-    def _look(self, frame: Frame, crops: list[tuple[int, Box]], handle: RunHandle) -> _Seen:
-        """On the device's thread: cut, embed, search."""
-        assert self._embedder is not None
-        began_ns = self._clock.now_ns()
-        pictures = np.stack([frame.pixels.crop(box, self._embedder.size) for _, box in crops])
-        vectors = self._embedder.embed(pictures, handle)
-        found: list[list[tuple[str, float]]] = [[] for _ in crops]
-        if self._index is not None and len(self._index):
-            found = self._index.search(vectors, self._settings.candidates, self.matcher.allowed)
-        took_ns = (self._clock.now_ns() - began_ns) // len(crops)
-        return _Seen([track_id for track_id, _ in crops], vectors, found, took_ns)
-
-    def _vote(self, done: asyncio.Future[_Seen | Cancelled], pts_ns: int) -> None:
+    def _vote(self, done: asyncio.Future[_Looked | Cancelled], pts_ns: int) -> None:
         """Back on the event loop: the embeddings vote, and may revive lost tracks."""
         self._embedding = None
         if done.cancelled():
@@ -240,21 +231,24 @@ class StreamWorker:
         if (error := done.exception()) is not None:
             self._complain(error)
             return
-        seen = done.result()
-        if isinstance(seen, Cancelled):
+        looked = done.result()
+        if isinstance(looked, Cancelled):
             return
         began_ns = self._clock.now_ns()
-        for track_id, vector, candidates in zip(seen.track_ids, seen.vectors, seen.candidates, strict=True):
-            now_id = self.tracker.attach_embedding(track_id, vector)
-            if now_id != track_id:
-                self.matcher.rename(track_id, now_id)
-            self.matcher.vote(now_id, candidates, pts_ns)
+        for seen in looked.seen:
+            if seen.look.vector is None:
+                self.matcher.blurred(seen.track_id)
+                continue
+            now_id = self.tracker.attach_embedding(seen.track_id, seen.look.vector)
+            if now_id != seen.track_id:
+                self.matcher.rename(seen.track_id, now_id)
+            self.matcher.vote(now_id, seen.candidates, pts_ns, seen.look)
             match = self.matcher.match(now_id)
             if match.state is MatchState.EXACT:
                 own_id = self.tracker.attach_product(now_id, match.product_id)
                 if own_id != now_id:
                     self.matcher.rename(now_id, own_id)
-        self._extra_ns = {"embed": seen.took_ns, "match": self._clock.now_ns() - began_ns}
+        self._extra_ns = {"embed": looked.took_ns, "match": self._clock.now_ns() - began_ns}
 
     def _complain(self, error: BaseException) -> None:
         """Log a failure, at most once a second."""
@@ -281,4 +275,11 @@ def _calibrated(settings: MatcherSettings, embedder: OnnxEmbedder | None) -> Mat
     if embedder is None:
         return settings
     own = embedder.calibration
-    return replace(settings, exact=own.exact, similar=own.similar, margin=own.margin)
+    return replace(
+        settings,
+        exact=own.exact,
+        similar=own.similar,
+        margin=own.margin,
+        classes=own.classes,
+        alike=own.alike(0.05),
+    )

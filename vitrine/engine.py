@@ -226,6 +226,7 @@ class Engine:
         )
         products = self.store.list()
         worker = self.recognition.worker(stream, self.clock)
+        show.listeners.append(lambda shown: self.recognition.expect(worker, shown))
         if products:
             show.set_products(products)
         metrics = self.metrics.stream(stream, config.inference.budget_ms * 1_000_000)

@@ -22,6 +22,7 @@ from inference.runtime import OrtModel, RuntimeSettings
 from inference.sharing import DeviceShare
 from inference.worker import StreamWorker
 from overlay.catalog.store import CatalogStore
+from overlay.types import ShowList
 from stream.clock import Clock
 from stream.types import StreamId
 from vitrine.settings import InferenceConfig
@@ -73,6 +74,14 @@ class Recognition:
             recovery=self.recovery,
             clock=clock,
         )
+
+    def expect(self, worker: StreamWorker, shown: ShowList) -> None:
+        """Tell a worker what its show has and what is pinned.
+
+        A list that is the whole catalogue is no restriction: a search among all is cheaper than one within.
+        """
+        worker.matcher.pin(shown.pinned)
+        worker.matcher.restrict(None if len(shown.pids) >= len(self.index) else shown.pids)
 
 
 def runtime_settings(config: InferenceConfig) -> RuntimeSettings:

@@ -12,7 +12,7 @@ from overlay.messages import Snapshot
 from overlay.policy import Consent, ShopPolicy
 from overlay.publisher import StreamPublisher
 from overlay.state import OverlayAuthor
-from overlay.types import HotspotFrame, Product
+from overlay.types import HotspotFrame, Product, ShowList
 from stream.clock import Clock
 from stream.types import SourceInfo
 from vitrine.hold import HoldEstimator
@@ -45,6 +45,10 @@ class Show:
         viewers: how many watch now.
         clock: the engine's clock.
         settings: presentation.
+
+    Attributes:
+        products: the show's list, by catalogue id.
+        listeners: told what may be shown whenever the list or a pin changes.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Show:
         settings: ShowSettings,
     ) -> None:
         self.products: dict[str, Product] = {}
+        self.listeners: list[Callable[[ShowList], None]] = []
         self._publisher = publisher
         self._author: OverlayAuthor = publisher.author
         self._projector = HotspotProjector(settings.hotspots)
@@ -83,6 +88,7 @@ class Show:
         self.products = {product.id: product for product in products}
         self._consent = Consent.of_show(len(products))
         self._publisher.post(self._author.set_products(self._settings.shop.cards(products, pids)))
+        self._tell()
 
     def pin(self, product_id: str, on: bool) -> None:
         """Pin or release.
@@ -91,6 +97,7 @@ class Show:
             CatalogError: the show does not have it.
         """
         self._publisher.post(self._author.pin(self._author.pid_of(product_id), on))
+        self._tell()
 
     def hide(self, product_id: str, on: bool) -> None:
         """Hide a product's hotspots or show them again.
@@ -99,6 +106,10 @@ class Show:
             CatalogError: the show does not have it.
         """
         self._publisher.post(self._author.hide(self._author.pid_of(product_id), on))
+
+    def _tell(self) -> None:
+        for listener in self.listeners:
+            listener(self._author.shown())
 
     # ---- what the pipeline does ----------------------------------------------------------------------------
 

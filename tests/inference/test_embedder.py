@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from inference.deadline import JobCancelled, RunHandle
 from inference.embedder import Calibration, OnnxEmbedder, batch_that_pays, input_spec, prepare
 from inference.errors import ModelError
+from inference.evidence import Limits
 from inference.runtime import OrtModel, RuntimeSettings
 from tests.inference.models import colour_embedder, frame_of, yolox_model
 from tests.shared import shared_path
@@ -83,6 +84,7 @@ def test_channel_order_range_mean_and_deviation_are_applied() -> None:
         ("vitrine.input", '{"size": 16, "mean": [1]}'),
         ("vitrine.calibration", '{"exact": "high"}'),
         ("vitrine.calibration", "[]7"),
+        ("vitrine.calibration", '{"classes": {"bottle": 0.9}}'),
     ],
 )
 def test_unreadable_metadata_is_a_clear_error(key: str, text: str) -> None:
@@ -94,6 +96,12 @@ def test_calibration_comes_from_metadata() -> None:
     text = json.dumps({"exact": 0.8, "similar": 0.7, "margin": 0.1, "how": "measured"})
     assert made({"vitrine.calibration": text}).calibration == Calibration(0.8, 0.7, 0.1)
     assert made().calibration == Calibration()
+
+
+def test_a_class_may_have_thresholds_of_its_own_and_takes_the_others_from_all() -> None:
+    text = '{"exact": 0.8, "similar": 0.7, "margin": 0.1, "classes": {"bottle": {"exact": 0.9}}}'
+    found = made({"vitrine.calibration": text}).calibration
+    assert found.classes == {"bottle": Limits(0.9, 0.7, 0.1)}
 
 
 def test_a_detector_is_no_embedder() -> None:

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference.matcher import Matcher, MatcherSettings
+from inference.matcher import Limits, Matcher, MatcherSettings
 from inference.types import UNMATCHED, Box, MatchState, Track
+from inference.views import Look
 
 MS = 1_000_000
 
@@ -240,3 +241,150 @@ def test_copies_of_one_product_are_shown_as_similar_a_mere_resemblance_is_not() 
     third = matcher.match(3)
     assert (third.state, third.product_id) == (MatchState.UNSURE, "")
     assert "clearly this product" in third.reason
+
+
+# ---- which crops -------------------------------------------------------------------------------------------
+
+
+def test_what_is_hidden_waits_for_a_better_moment_but_not_for_ever() -> None:
+    matcher, asked = Matcher(), []
+    for ms in range(0, 3000, 33):
+        front = Track(
+            2, Box(0.45, 0.3, 0.9, 0.9), (0, 0, 0, 0), "product", 0.9, ms * MS, True
+        )  # hides most of the first
+        chosen = matcher.wanted([track(1, measured_ms=ms), front], ms * MS, 2)
+        for track_id in chosen:
+            votes(matcher, track_id, CLEAR)
+        asked += [ms for track_id in chosen if track_id == 1]
+    assert asked[0] == 0  # nothing was known of it
+    assert 400 < asked[1] < 1000  # an open one is looked at again after 120 ms
+    assert len(asked) > 2
+
+
+def test_of_two_new_objects_the_one_in_sight_comes_first() -> None:
+    matcher = Matcher()
+    cut_off = Track(1, Box(0.0, 0.4, 0.25, 0.65), (0, 0, 0, 0), "product", 0.9, 0, True)
+    assert matcher.wanted([cut_off, track(2, side=0.22)], 0, 1) == [2]
+
+
+def test_a_blurred_crop_is_asked_for_again_soon_and_taken_when_nothing_better_comes() -> None:
+    matcher = Matcher()
+    matcher.wanted([track(1)], 0, 1)
+    assert matcher.least_sharp(1) == 0.0  # the first is taken as it is
+    matcher.vote(1, CLEAR.items(), 0, Look(sharpness=2.0))
+    assert matcher.least_sharp(1) == pytest.approx(1.0)
+    for number in range(matcher.settings.patience):
+        assert matcher.least_sharp(1) > 0, number
+        matcher.blurred(1)
+    assert matcher.least_sharp(1) == 0.0
+    matcher.vote(1, CLEAR.items(), 0, Look(sharpness=0.2))
+    assert matcher.least_sharp(1) == pytest.approx(1.0)
+
+
+def test_a_blurred_view_does_not_shake_what_sharp_ones_said() -> None:
+    matcher = Matcher()
+    for _ in range(3):
+        matcher.vote(1, CLEAR.items(), 0, Look(sharpness=2.0))
+    before = matcher.match(1).score
+    matcher.vote(1, {"mug": 0.5, "jar": 0.48}.items(), 0, Look(sharpness=0.2))
+    assert before - matcher.match(1).score < 0.02
+
+
+# ---- what is expected --------------------------------------------------------------------------------------
+
+
+def test_among_look_alikes_the_pinned_one_is_the_likely_one() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[CLOSE] * 3)
+    matcher.pin({"jar"})
+    assert matcher.match(1).product_id == "jar"
+    votes(matcher, 1, *[CLOSE] * 3)
+    assert matcher.match(1).product_id == "jar"
+    matcher.pin(())
+    votes(matcher, 1, *[CLEAR] * 10)
+    assert matcher.match(1).product_id == "mug"
+
+
+def test_a_pin_makes_nothing_of_what_does_not_look_like_it() -> None:
+    matcher = Matcher()
+    matcher.pin({"mug"})
+    votes(matcher, 1, *[NOTHING] * 5)
+    votes(matcher, 2, *[{"jar": 0.8, "mug": 0.6}] * 5)
+    assert matcher.match(1).state is MatchState.UNSURE
+    assert matcher.match(2).product_id == "jar"
+
+
+def test_a_class_has_thresholds_of_its_own() -> None:
+    settings = MatcherSettings(classes={"bottle": Limits(0.85, 0.7, 0.05)})
+    matcher = Matcher(settings)
+    matcher.wanted([track(1), track(2, label="bottle")], 0, 2)
+    votes(matcher, 1, *[CLEAR] * 3)
+    votes(matcher, 2, *[{"vase": 0.8, "jug": 0.5}] * 3)
+    assert matcher.match(1).state is MatchState.EXACT
+    assert matcher.match(2).state is MatchState.SIMILAR
+
+
+# ---- the host's word ---------------------------------------------------------------------------------------
+
+
+def test_what_the_host_confirms_is_so_at_once_and_against_the_odds() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, {"mug": 0.5, "jar": 0.55})
+    matcher.confirm(1, "mug")
+    match = matcher.match(1)
+    assert (match.product_id, match.state) == ("mug", MatchState.EXACT)
+    assert match.reason == "the host said so, seen from 1 view"
+
+
+def test_what_the_host_vetoes_is_not_claimed_of_that_object_again() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[CLEAR] * 4)
+    matcher.veto(1, "mug")
+    assert matcher.match(1).product_id != "mug"
+    votes(matcher, 1, *[{"mug": 0.9, "jar": 0.2}] * 4)
+    match = matcher.match(1)
+    assert (match.product_id, match.state) == ("", MatchState.UNSURE)
+    votes(matcher, 2, *[CLEAR] * 4)
+    assert matcher.match(2).product_id == "mug"
+    matcher.confirm(1, "mug")
+    assert matcher.match(1).product_id == "mug"
+
+
+def test_a_veto_withdraws_what_the_host_had_confirmed() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[CLEAR] * 4)
+    matcher.confirm(1, "jar")
+    matcher.veto(1, "jar")
+    assert matcher.match(1).product_id == "mug"
+
+
+def test_the_hosts_word_is_void_when_the_track_has_slipped_to_another_object() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[CLEAR] * 4)
+    matcher.confirm(1, "mug")
+    votes(matcher, 1, *[{"jar": 0.9, "mug": 0.2}] * 3)
+    assert matcher.match(1).product_id == "jar"
+
+
+def test_a_continued_track_keeps_the_hosts_word() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[CLEAR] * 4)
+    votes(matcher, 9, CLEAR)
+    matcher.veto(9, "mug")
+    matcher.rename(9, 1)
+    assert matcher.match(1).product_id != "mug"
+
+
+def test_the_best_looks_at_a_track_are_kept_for_the_hosts_word() -> None:
+    matcher = Matcher()
+    assert matcher.looks(1) == []
+    for number in range(3):
+        vector = np.eye(3, dtype=np.float32)[number]
+        matcher.vote(1, CLEAR.items(), 0, Look(1.0 + number, 1.0, vector))
+    assert [look.sharpness for look in matcher.looks(1, 2)] == [3.0, 2.0]
+
+
+def test_the_next_product_is_named() -> None:
+    matcher = Matcher()
+    votes(matcher, 1, *[CLEAR] * 3)
+    assert matcher.match(1).rival == "jar"

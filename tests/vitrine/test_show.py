@@ -3,6 +3,7 @@ from __future__ import annotations
 from overlay.bus.memory import MemoryBus
 from overlay.publisher import StreamPublisher
 from overlay.state import OverlayAuthor
+from overlay.types import Product, ShowList
 from stream.types import stream_id
 from tests.fakes.clock import FakeClock
 from vitrine.show import Show, ShowSettings
@@ -36,3 +37,14 @@ def test_a_tapped_product_is_in_demand_for_ten_seconds() -> None:
     assert tapped.demand().tapped == 1
     clock.advance_ms(6_000)
     assert tapped.demand().tapped == 0
+
+
+def test_listeners_are_told_what_may_be_shown_whenever_that_changes() -> None:
+    told: list[ShowList] = []
+    made = show(FakeClock())
+    made.listeners.append(told.append)
+    made.set_products([Product("mug", "Mug", "1.00 EUR", "https://shop.example/mug", "mug.jpg")])
+    made.pin("mug", True)
+    made.pin("mug", False)
+    assert [set(shown.pids) for shown in told] == [{"mug"}] * 3
+    assert [shown.pinned for shown in told] == [frozenset(), frozenset({"mug"}), frozenset()]

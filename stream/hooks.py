@@ -1,4 +1,4 @@
-"""Every touch of aiortc's and aioice's private parts, in one place.
+"""Every touch of aiortc's and aioice's private parts, here and in `stream.hooks_send`.
 
 aiortc (pinned to an exact version) decodes in a thread behind unbounded queues, waits for the next frame
 before it completes one, discards the RTP origin, and chooses ports and addresses itself. Each function
@@ -29,7 +29,8 @@ class HookError(RuntimeError):
     """aiortc or aioice no longer looks the way this file expects."""
 
 
-def _private(owner: object, name: str) -> Any:
+def private(owner: object, name: str) -> Any:
+    """The attribute, or a `HookError` that says which version is wanted."""
     try:
         return getattr(owner, name)
     except AttributeError:
@@ -58,7 +59,7 @@ class _PacketTap(JitterBuffer):
                 seq=packet.sequence_number,
                 rtp=packet.timestamp,
                 marker=bool(packet.marker),
-                data=_private(packet, "_data"),
+                data=private(packet, "_data"),
                 arrived_ns=self._now_ns(),
             )
         )
@@ -73,13 +74,13 @@ def tap_packets(
     aiortc keeps doing SRTP, retransmission unwrapping, NACK for new gaps, bandwidth estimation and receiver
     reports. Call before the connection is established.
     """
-    _private(receiver, "_RTCRtpReceiver__jitter_buffer")
+    private(receiver, "_RTCRtpReceiver__jitter_buffer")
     receiver._RTCRtpReceiver__jitter_buffer = _PacketTap(now_ns, on_packet)  # type: ignore[attr-defined]
 
 
 def watch_sender(receiver: RTCRtpReceiver, on_bye: Callable[[], None], on_alive: Callable[[], None]) -> None:
     """Call `on_bye` at an RTCP BYE (RFC 3550 section 6.6) and `on_alive` at each sender report."""
-    original = _private(receiver, "_handle_rtcp_packet")
+    original = private(receiver, "_handle_rtcp_packet")
 
     async def handle(packet: object) -> None:
         await original(packet)
@@ -93,7 +94,7 @@ def watch_sender(receiver: RTCRtpReceiver, on_bye: Callable[[], None], on_alive:
 
 def on_nack(receiver: RTCRtpReceiver, callback: Callable[[int], None]) -> None:
     """Call `callback` with the number of packets each time some are asked for again."""
-    original = _private(receiver, "_send_rtcp_nack")
+    original = private(receiver, "_send_rtcp_nack")
 
     async def send(media_ssrc: int, lost: list[int]) -> None:
         callback(len(lost))
@@ -104,39 +105,42 @@ def on_nack(receiver: RTCRtpReceiver, callback: Callable[[int], None]) -> None:
 
 def codec_names(receiver: RTCRtpReceiver) -> dict[int, str]:
     """Negotiated payload type -> codec name (``"H264"``, ``"VP8"``, ``"opus"``, ``"rtx"``)."""
-    return {pt: codec.name for pt, codec in _private(receiver, "_RTCRtpReceiver__codecs").items()}
+    return {pt: codec.name for pt, codec in private(receiver, "_RTCRtpReceiver__codecs").items()}
 
 
 async def send_pli(receiver: RTCRtpReceiver, ssrc: int) -> None:
     """Ask the sender for a keyframe (picture loss indication, RFC 4585 section 6.3.1)."""
-    await _private(receiver, "_send_rtcp_pli")(ssrc)
+    await private(receiver, "_send_rtcp_pli")(ssrc)
 
 
 async def send_nack(receiver: RTCRtpReceiver, ssrc: int, lost: list[int]) -> None:
-    """Ask again for lost packets: aiortc itself asks only when a new gap appears (RFC 4585 section 6.2.1)."""
-    await _private(receiver, "_send_rtcp_nack")(ssrc, lost)
+    """Ask again for lost packets: aiortc itself asks only when a new gap appears (RFC 4585 section 6.2.1).
+
+    Sorted, because aiortc fails on numbers that fall, as those around a wrap do.
+    """
+    await private(receiver, "_send_rtcp_nack")(ssrc, sorted(lost))
 
 
 async def send_remb(receiver: RTCRtpReceiver, ssrc: int, bits_per_second: int) -> None:
     """Tell the sender the bitrate it may use (draft-alvestrand-rmcat-remb-03)."""
-    own = _private(receiver, "_RTCRtpReceiver__rtcp_ssrc")
+    own = private(receiver, "_RTCRtpReceiver__rtcp_ssrc")
     if own is None:
         return
     fci = pack_remb_fci(bits_per_second, [ssrc])
     packet = RtcpPsfbPacket(fmt=RTCP_PSFB_APP, ssrc=own, media_ssrc=0, fci=fci)
-    await _private(receiver, "_send_rtcp")(packet)
+    await private(receiver, "_send_rtcp")(packet)
 
 
 def start_estimate(receiver: RTCRtpReceiver, bits_per_second: int) -> None:
     """Let aiortc's own bandwidth estimate go on from this rate instead of climbing from nothing."""
-    estimator = _private(receiver, "_RTCRtpReceiver__remote_bitrate_estimator")
-    _private(estimator, "rate_control").set_estimate(bits_per_second, clock.current_ms())
+    estimator = private(receiver, "_RTCRtpReceiver__remote_bitrate_estimator")
+    private(estimator, "rate_control").set_estimate(bits_per_second, clock.current_ms())
 
 
 def has_bandwidth_estimate(receiver: RTCRtpReceiver) -> bool:
     """Whether the sender stamps packets with `abs-send-time`: then aiortc estimates bandwidth itself."""
-    estimator = _private(receiver, "_RTCRtpReceiver__remote_bitrate_estimator")
-    return bool(_private(estimator, "ssrcs"))
+    estimator = private(receiver, "_RTCRtpReceiver__remote_bitrate_estimator")
+    return bool(private(estimator, "ssrcs"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,7 @@ class ReceptionCounts:
 
 def reception_counts(receiver: RTCRtpReceiver, ssrc: int) -> ReceptionCounts:
     """Receiver statistics aiortc keeps of `ssrc`; zeros before its first packet."""
-    stream = _private(receiver, "_RTCRtpReceiver__remote_streams").get(ssrc)
+    stream = private(receiver, "_RTCRtpReceiver__remote_streams").get(ssrc)
     if stream is None or stream.max_seq is None:
         return ReceptionCounts(0, 0, 0)
     return ReceptionCounts(stream.packets_expected, stream.packets_received, stream.jitter)
@@ -171,7 +175,7 @@ class _WireTimestamp(int):
 
 def wire_timestamps(sender: RTCRtpSender) -> None:
     """Put `pts` of the track's packets (in RTP ticks) on the wire unchanged, without a random origin."""
-    original = _private(sender, "_next_encoded_frame")
+    original = private(sender, "_next_encoded_frame")
 
     async def next_frame(codec: object) -> object:
         frame = await original(codec)
@@ -184,7 +188,7 @@ def wire_timestamps(sender: RTCRtpSender) -> None:
 
 def on_keyframe_request(sender: RTCRtpSender, callback: Callable[[], None]) -> None:
     """Call `callback` when the receiver asks for a keyframe (PLI or FIR); there is no encoder to force."""
-    _private(sender, "_send_keyframe")
+    private(sender, "_send_keyframe")
     sender._send_keyframe = callback  # type: ignore[method-assign]
 
 
@@ -198,8 +202,8 @@ def media_is_consent(pc: RTCPeerConnection) -> None:
     noticed by the media timeout. The checks still go out and keep NAT bindings open. Call before connecting.
     """
     for transceiver in pc.getTransceivers():
-        connection = _private(transceiver.receiver.transport.transport.iceGatherer, "_connection")
-        _private(connection, "query_consent")
+        connection = private(transceiver.receiver.transport.transport.iceGatherer, "_connection")
+        private(connection, "query_consent")
         connection.query_consent = partial(_probe, connection)
 
 
@@ -208,7 +212,7 @@ async def _probe(connection: ice.Connection) -> None:
     assert password is not None  # checks begin once the remote side is known
     while True:
         await asyncio.sleep(ice.CONSENT_INTERVAL)
-        for pair in list(_private(connection, "_nominated").values()):
+        for pair in list(private(connection, "_nominated").values()):
             request, key = connection.build_request(pair, nominate=False), password.encode()
             with suppress(stun.TransactionError):
                 await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=0)
@@ -235,7 +239,7 @@ def limit_network(
     """
     for transceiver in pc.getTransceivers():
         transport = transceiver.receiver.transport.transport
-        connection = _private(transport.iceGatherer, "_connection")
+        connection = private(transport.iceGatherer, "_connection")
         connection.get_component_candidates = _Gather(connection, loopback, udp_ports, through_own_addresses)
 
 
@@ -273,7 +277,7 @@ class _Gather:
 
     async def __call__(self, component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:
         loop = asyncio.get_running_loop()
-        protocols: list[ice.StunProtocol] = _private(self._connection, "_protocols")
+        protocols: list[ice.StunProtocol] = private(self._connection, "_protocols")
         own = frozenset((*addresses, "127.0.0.1"))
         if self._loopback and not (self._through_own and addresses):
             addresses = ["127.0.0.1"]

@@ -5,61 +5,53 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from stream.history import FrameHistory, RelayedFrame
+from stream.packing import Packer
 from stream.timeline import OutgoingTimeline
 from stream.types import RTP_CLOCK_HZ, EncodedFrame, StreamId
 
 AUDIO_CLOCK_HZ = 48_000
-
-
-@dataclass(frozen=True, slots=True)
-class RelayedFrame:
-    """A frame as one viewer gets it.
-
-    Attributes:
-        data: the publisher's bytes.
-        rtp: unsigned 32-bit timestamp on the outgoing timeline.
-    """
-
-    data: bytes
-    rtp: int
+_AUDIO_PACKETS = 64
 
 
 class RelaySubscription:
     """What one viewer still has to be sent. Event loop only; one consumer per kind.
 
-    The video queue is bounded: when it is full it is emptied and goes on at the next keyframe. It begins at a
-    keyframe. Audio is bounded too, the oldest packet goes first.
+    The video queue is bounded: when it is full it is emptied and goes on at the next keyframe. Audio is
+    bounded too, the oldest packet goes first.
 
     Attributes:
+        begin: the newest keyframe and all that followed until now; empty where that is not known. What is
+            queued goes on from there, and without it begins at a keyframe.
         dropped: video frames this viewer was not sent.
         reason: why it was closed, ``""`` while open.
     """
 
-    def __init__(self, need_keyframe: Callable[[], None], capacity: int) -> None:
+    def __init__(self, relay: Relay, capacity: int, begin: tuple[RelayedFrame, ...]) -> None:
+        self.begin = begin
         self.dropped = 0
         self.reason = ""
-        self._need_keyframe = need_keyframe
+        self._relay = relay
         self._capacity = capacity
         self._video: deque[RelayedFrame] = deque()
         self._audio: deque[RelayedFrame] = deque(maxlen=max(capacity, 1))
         self._video_ready = asyncio.Event()
         self._audio_ready = asyncio.Event()
-        self._wait_key = True
+        self._wait_key = not begin
 
     def await_keyframe(self) -> None:
         """Go on at the next keyframe only: what follows cannot be decoded from what was sent."""
         self._wait_key = True
 
-    def offer_video(self, frame: RelayedFrame, keyframe: bool) -> None:
+    def offer_video(self, frame: RelayedFrame) -> None:
         """Queue a video frame, or drop it."""
         if len(self._video) >= self._capacity:
             self.dropped += len(self._video)
             self._video.clear()
             self._wait_key = True
-            self._need_keyframe()
-        if self._wait_key and not keyframe:
+            self._relay.request_keyframe()
+        if self._wait_key and not frame.keyframe:
             self.dropped += 1
             return
         self._wait_key = False
@@ -78,6 +70,10 @@ class RelaySubscription:
     async def audio(self) -> RelayedFrame | None:
         """The next audio packet; None once closed."""
         return await self._take(self._audio, self._audio_ready)
+
+    def packet(self, kind: str, number: int) -> tuple[RelayedFrame, int] | None:
+        """A packet of the stream by its number, as `FrameHistory.packet`."""
+        return self._relay.packet(kind, number)
 
     def close(self, reason: str) -> None:
         """No more frames; whoever waits gets None."""
@@ -104,9 +100,13 @@ class Relay:
     for the first epoch. A change of codec cannot be followed within a session: all subscriptions are
     closed, and players connect again.
 
+    A viewer that joins is given the newest keyframe and all that followed, with their own timestamps: it has
+    a picture at once, even where the publisher cannot be asked for one (a file), and then catches up.
+
     Args:
         stream: the stream's name.
         viewer_queue: video frames that may wait for one viewer.
+        replay: begin with the newest keyframe; without, with the next one.
 
     Attributes:
         on_keyframe_request: called when a viewer cannot go on without a keyframe; set it to the source's
@@ -115,7 +115,7 @@ class Relay:
         dropped: video frames not sent, over all viewers that ever were.
     """
 
-    def __init__(self, stream: StreamId, *, viewer_queue: int = 90) -> None:
+    def __init__(self, stream: StreamId, *, viewer_queue: int = 90, replay: bool = True) -> None:
         self.stream = stream
         self.codec = ""
         self.on_keyframe_request: Callable[[], None] = _nobody
@@ -124,6 +124,11 @@ class Relay:
         self._live = False
         self._video = OutgoingTimeline(RTP_CLOCK_HZ)
         self._audio = OutgoingTimeline(AUDIO_CLOCK_HZ)
+        self._packer = Packer("")
+        self._histories = {
+            "video": FrameHistory() if replay else FrameHistory(max_replay=0),
+            "audio": FrameHistory(max_packets=_AUDIO_PACKETS, max_replay=0),
+        }
         self._subscriptions: dict[RelaySubscription, None] = {}
         self._dropped_before = 0
 
@@ -147,6 +152,7 @@ class Relay:
         if epoch > self._epoch:
             self._epoch = epoch
             self._live = True
+            self._histories["video"].forget_keyframe()
             for subscription in self._subscriptions:
                 subscription.await_keyframe()
 
@@ -166,24 +172,40 @@ class Relay:
         if epoch != self._epoch:
             return
         if frame.codec == "opus":
-            audio = RelayedFrame(frame.data, self._audio.map(epoch, frame.time.rtp, frame.arrived_ns))
+            rtp = self._audio.map(epoch, frame.time.rtp, frame.arrived_ns)
+            audio = self._histories["audio"].add((frame.data,), rtp, False, frame.arrived_ns)
             for subscription in self._subscriptions:
                 subscription.offer_audio(audio)
             return
         if frame.codec != self.codec:
-            if self.codec:
-                self.close(f"codec changed from {self.codec} to {frame.codec}")
-            self.codec = frame.codec
-        video = RelayedFrame(frame.data, self._video.map(epoch, frame.time.rtp, frame.arrived_ns))
+            self._change_codec(frame.codec)
+        payloads = self._packer.pack(frame.data)
+        if not payloads:
+            return
+        rtp = self._video.map(epoch, frame.time.rtp, frame.arrived_ns)
+        video = self._histories["video"].add(payloads, rtp, frame.keyframe, frame.arrived_ns)
         for subscription in self._subscriptions:
-            subscription.offer_video(video, frame.keyframe)
+            subscription.offer_video(video)
+
+    def _change_codec(self, codec: str) -> None:
+        if self.codec:
+            self.close(f"codec changed from {self.codec} to {codec}")
+        self.codec = codec
+        self._packer = Packer(codec)
+        self._histories["video"].forget_keyframe()
 
     def subscribe(self) -> RelaySubscription:
-        """A new viewer. A keyframe is asked for; its queue begins there."""
-        subscription = RelaySubscription(self.request_keyframe, self._viewer_queue)
+        """A new viewer. It begins at the newest keyframe; where that is not known, one is asked for."""
+        begin = self._histories["video"].since_keyframe()
+        subscription = RelaySubscription(self, self._viewer_queue, begin)
         self._subscriptions[subscription] = None
-        self.request_keyframe()
+        if not begin:
+            self.request_keyframe()
         return subscription
+
+    def packet(self, kind: str, number: int) -> tuple[RelayedFrame, int] | None:
+        """Packet `number` of the stream's ``"video"`` or ``"audio"``; None when it is no longer known."""
+        return self._histories[kind].packet(number)
 
     def unsubscribe(self, subscription: RelaySubscription) -> None:
         """The viewer has gone. Idempotent."""

@@ -22,6 +22,7 @@ class RtcSettings:
         loss_patience_ms: how long a lost packet is waited for before its frame is given up.
         decoder_queue: access units that may wait for the decoder.
         viewer_queue: encoded frames that may wait for one viewer.
+        pace_kbps: a viewer is sent bursts (keyframes, what it begins with) no faster than this.
         viewer_grace_ms: viewers stay connected so long after the publisher has gone.
     """
 
@@ -36,4 +37,5 @@ class RtcSettings:
     loss_patience_ms: int = 200
     decoder_queue: int = 15
     viewer_queue: int = 90
+    pace_kbps: int = 25_000
     viewer_grace_ms: int = 30_000

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from fractions import Fraction
-from typing import Any
+from typing import NoReturn
 
-import av
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
 from aiortc.mediastreams import MediaStreamError
 
-from stream import hooks, sdp
+from stream import hooks, hooks_send, sdp
 from stream.clock import Clock
 from stream.errors import SdpError
 from stream.receiver import MediaReceiver
-from stream.relay import AUDIO_CLOCK_HZ, Relay, RelaySubscription
+from stream.relay import Relay, RelaySubscription
+from stream.sender import StreamSender
 from stream.session import Session, set_offer
 from stream.settings import RtcSettings
-from stream.types import RTP_CLOCK_HZ, StreamId, StreamSink
+from stream.types import StreamId, StreamSink
 
 __all__ = ["Ingest", "Playback", "RtcSettings"]
 
@@ -123,6 +122,7 @@ class Playback(Session):
         self._settings = settings
         self._clock = clock
         self._subscription: RelaySubscription | None = None
+        self._senders: list[StreamSender] = []
 
     @classmethod
     async def accept(cls, *, offer: str, relay: Relay, settings: RtcSettings, clock: Clock) -> Playback:
@@ -157,12 +157,19 @@ class Playback(Session):
         return session
 
     def statistics(self) -> dict[str, float]:
-        """Frames this viewer was not sent."""
-        return {"dropped": float(self._subscription.dropped) if self._subscription else 0.0}
+        """Frames this viewer was not sent; packets sent again, refused, and sent for it to begin with."""
+        return {
+            "dropped": float(self._subscription.dropped) if self._subscription else 0.0,
+            "resent": float(sum(sender.resent for sender in self._senders)),
+            "refused": float(sum(sender.refused for sender in self._senders)),
+            "replayed": float(sum(sender.replayed for sender in self._senders)),
+        }
 
     def _add_track(self, kind: str) -> None:
-        transceiver = self._pc.addTransceiver(_RelayTrack(kind, self), direction="sendonly")
-        hooks.wire_timestamps(transceiver.sender)
+        transceiver = self._pc.addTransceiver(_RelayTrack(kind), direction="sendonly")
+        sender = StreamSender(kind, self.subscription, self._clock, self._settings)
+        self._senders.append(sender)
+        hooks_send.drive(transceiver.sender, sender.run, sender.lost)
         if kind == "video":
             hooks.on_keyframe_request(transceiver.sender, self._relay.request_keyframe)
 
@@ -192,22 +199,12 @@ class Playback(Session):
 
 
 class _RelayTrack(MediaStreamTrack):
-    """A relayed stream as encoded packets, which aiortc's sender packs without an encoder."""
+    """Stands for a relayed stream in the session's description; its packets go past it."""
 
-    def __init__(self, kind: str, playback: Playback) -> None:
+    def __init__(self, kind: str) -> None:
         super().__init__()
         self.kind = kind
-        self._playback = playback
-        self._time_base = Fraction(1, RTP_CLOCK_HZ if kind == "video" else AUDIO_CLOCK_HZ)
 
-    async def recv(self) -> av.Packet[Any]:
-        """The next packet, pts being the wire's RTP timestamp."""
-        subscription = self._playback.subscription()
-        frame = await (subscription.video() if self.kind == "video" else subscription.audio())
-        if frame is None:
-            self.stop()
-            raise MediaStreamError
-        packet = av.Packet(frame.data)
-        packet.pts = frame.rtp
-        packet.time_base = self._time_base
-        return packet
+    async def recv(self) -> NoReturn:
+        """Not called: `stream.hooks_send.drive` sends."""
+        raise MediaStreamError

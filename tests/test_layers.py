@@ -39,6 +39,8 @@ CORES = (
     "stream/trickle.py",
     "stream/assembler.py",
     "stream/guard.py",
+    "stream/history.py",
+    "stream/pacer.py",
     "stream/bitstream.py",
     "inference/geometry.py",
     "inference/budget.py",

@@ -200,6 +200,7 @@ class Engine:
             media_timeout_ms=rtc.media_timeout_ms,
             start_bitrate_kbps=rtc.start_kbps,
             max_bitrate_kbps=rtc.max_kbps,
+            pace_kbps=rtc.pace_kbps,
         )
 
     # ---- streams -------------------------------------------------------------------------------------------

@@ -119,6 +119,7 @@ class RtcConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         media_timeout_ms: a publisher that sends nothing for so long is gone.
         start_kbps: bitrate a publisher is asked to start with.
         max_kbps: bitrate a publisher is allowed.
+        pace_kbps: a viewer is sent bursts, such as keyframes, no faster than this.
     """
 
     udp_ports: str = ""
@@ -127,6 +128,7 @@ class RtcConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     media_timeout_ms: Annotated[int, Meta(ge=500, le=60_000)] = 2500
     start_kbps: Kilobits = 2500
     max_kbps: Kilobits = 4000
+    pace_kbps: Annotated[int, Meta(ge=1000, le=1_000_000)] = 25_000
 
     def __post_init__(self) -> None:
         self.port_range()

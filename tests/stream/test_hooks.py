@@ -84,6 +84,15 @@ async def test_nack_brings_a_packet_again() -> None:
         assert asked == [1]
 
 
+async def test_packets_around_a_wrap_can_be_asked_for() -> None:
+    async with connected_pair() as pair:
+        await sending(pair, 1)
+        asked: list[int] = []
+        hooks.on_nack(pair.receiver, asked.append)
+        await hooks.send_nack(pair.receiver, pair.packets[0].ssrc, [65_534, 65_535, 0, 1])
+        assert asked == [4]
+
+
 async def test_remb_reaches_the_senders_encoder() -> None:
     async with connected_pair() as pair:
         await sending(pair, 1)

@@ -13,7 +13,8 @@ MS = 1_000_000
 def frame(
     rtp: int, *, key: bool = False, epoch: int = 1, at_ms: int = 0, codec: str = "H264"
 ) -> EncodedFrame:
-    return EncodedFrame(codec, MediaTime(epoch, rtp), b"%d" % rtp, key, at_ms * MS)
+    data = b"\0\0\0\1\x65" + b"%d" % rtp
+    return EncodedFrame(codec, MediaTime(epoch, rtp), data, key, at_ms * MS)
 
 
 def opus(rtp: int, *, epoch: int = 1, at_ms: int = 0) -> EncodedFrame:
@@ -148,3 +149,43 @@ def test_relay_is_live_only_with_video(relay: Relay) -> None:
     assert not relay.live
     relay.push(frame(0, key=True))
     assert relay.live
+
+
+async def test_joining_viewer_begins_with_the_newest_keyframe_and_its_own_timestamps(relay: Relay) -> None:
+    for n in range(6):
+        relay.push(frame(n * 3000, key=n in (0, 3), at_ms=n * 33))
+    asked = []
+    relay.on_keyframe_request = lambda: asked.append(1)
+    viewer = relay.subscribe()
+    relay.push(frame(18_000, at_ms=200))
+    assert [f.rtp for f in viewer.begin] == [9000, 12_000, 15_000]
+    assert await take(viewer, 1) == [18_000]
+    assert asked == [] and viewer.dropped == 0
+
+
+async def test_nothing_of_an_earlier_publisher_is_shown_to_who_joins(relay: Relay) -> None:
+    relay.push(frame(0, key=True))
+    relay.push(frame(0, epoch=2, at_ms=1000))
+    viewer = relay.subscribe()
+    assert viewer.begin == ()
+    relay.push(frame(3000, epoch=2, key=True, at_ms=1033))
+    assert await take(viewer, 1) == [93_000]
+
+
+async def test_without_replay_a_viewer_waits_for_the_next_keyframe() -> None:
+    relay = Relay(StreamId("show"), replay=False)
+    relay.push(frame(0, key=True))
+    viewer = relay.subscribe()
+    relay.push(frame(3000))
+    relay.push(frame(6000, key=True))
+    assert await take(viewer, 1) == [6000]
+
+
+async def test_packets_are_kept_once_for_all_viewers(relay: Relay) -> None:
+    one, other = relay.subscribe(), relay.subscribe()
+    relay.push(frame(0, key=True))
+    relay.push(opus(0))
+    first, second = await one.video(), await other.video()
+    assert first is not None and first is second
+    assert one.packet("video", first.first) == other.packet("video", first.first) == (first, 0)
+    assert one.packet("audio", 0) is not None and one.packet("video", 99) is None

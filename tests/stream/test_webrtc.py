@@ -249,6 +249,41 @@ async def test_viewer_gets_the_publishers_packets_and_timestamps(clip: Path) -> 
         assert "a=sendonly" in viewer.answer
 
 
+async def test_a_lost_packet_is_sent_again_to_who_lost_it_alone(clip: Path) -> None:
+    async with serve() as server, publishing(server, clip):
+        async with watching(server.url) as one, watching(server.url) as other:
+            await until(lambda: len(one.frames) > 25 and len(other.frames) > 25)
+            before = [playback.statistics() for playback in server.playbacks]
+            wanted = max(one.video, key=lambda packet: packet.rtp)
+            await hooks.send_nack(one.receiver, wanted.ssrc, [wanted.seq, (wanted.seq + 900) % (1 << 16)])
+            await until(lambda: sum(p.seq == wanted.seq for p in one.video) == 2)
+            again = [p for p in one.video if p.seq == wanted.seq]
+            assert (again[1].rtp, again[1].data) == (wanted.rtp, wanted.data)
+            after = [playback.statistics() for playback in server.playbacks]
+            gained = [
+                {key: new[key] - old[key] for key in new} for old, new in zip(before, after, strict=True)
+            ]
+            assert (gained[0]["resent"], gained[0]["refused"]) == (1, 1)
+            assert (gained[1]["resent"], gained[1]["refused"]) == (0, 0)
+
+
+async def test_who_joins_has_all_since_the_newest_keyframe_without_a_hole(clip: Path) -> None:
+    async with serve() as server, publishing(server, clip) as publisher:
+        await until(lambda: len(server.sink.frames) > 20)
+        plis = server.ingest.statistics()["plis"]
+        async with watching(server.url) as viewer:
+            await until(lambda: server.playbacks[0].connected)
+            known = {frame.time.rtp for frame in server.sink.video()}
+            await until(lambda: len(viewer.frames) > 25)
+            ordered = sorted({p.seq: p for p in viewer.video}.values(), key=lambda packet: packet.seq)
+            assert ordered[0].rtp in known  # published before the viewer was there, and not made for it
+            index = publisher.frame_index(ordered[0].rtp)
+            assert index is not None and index % 15 == 0
+            assert {b.seq - a.seq for a, b in zip(ordered, ordered[1:], strict=False)} == {1}
+            assert {packet.rtp for packet in ordered} == set(viewer.frames)
+            assert server.ingest.statistics()["plis"] == plis
+
+
 async def test_viewers_keyframe_request_is_forwarded(clip: Path) -> None:
     async with serve() as server, publishing(server, clip), watching(server.url) as viewer:
         await until(lambda: viewer.frames)

@@ -104,7 +104,7 @@ def asked(way: Way, frames: list[av.VideoFrame]) -> int:
 
 def ours(kind: Kind) -> Way:
     """As the engine does it."""
-    width, height = kind.rung
+    width, height = kind.rung.width, kind.rung.height
     info = ModelInfo((TensorInfo("x", (1, 3, height, width), kind.dtype),), ())
     image, reformatter = ImageInput(info, kind.picture), StreamReformatter()
     name = stream_id("bench")
@@ -123,7 +123,7 @@ def usual(kind: Kind) -> Way:
     std = np.array(picture.std, np.float32)[:, None, None]
 
     def way(frame: av.VideoFrame) -> NDArray[np.generic]:
-        width, height = kind.rung
+        width, height = kind.rung.width, kind.rung.height
         top = left = 0
         if picture.place != "stretch":
             centred = picture.place == "centred"

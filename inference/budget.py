@@ -6,11 +6,14 @@ queued before a run is foreseen, and what else it waited lately (embedding, a la
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
-from inference.costs import CostEstimate, RungCosts, area
+from inference.costs import CostEstimate, RungCosts
+from inference.region import as_detailed
 from inference.sharing import DeviceShare, ShareSettings
-from inference.types import Demand, FrameResult, Outcome, Plan, Rung
+from inference.types import Box, Demand, FrameResult, Outcome, Plan, Rung
 
 _WAIT_STAGES = ("queue", "resume")
 _OTHER_STAGES = ("receive", "match", "embed", "publish")
@@ -24,7 +27,7 @@ class BudgetSettings:
     Attributes:
         budget_ms: from a frame's arrival to its overlay.
         reserve_ms: of which kept for what follows the tracks (policy, fan-out).
-        rungs: the ladder, in any order.
+        rungs: the ladder, in any order; of several models, the best first.
         quantile: of recent costs that must fit.
         window: recent costs remembered per rung.
         fresh_ms: costs older than this are not trusted any more.
@@ -37,6 +40,9 @@ class BudgetSettings:
         retry_ms: after this long without a detection the smallest rung is run though it cannot be in time.
         patience_ms: a run that no deadline allows may take this long at most.
         max_embed: crops per frame at most.
+        regions: look only where the tracks are: ``"never"``, ``"busy"`` (when the best rung cannot be had)
+            or ``"always"``.
+        whole_ms: the whole picture is looked at this often at least.
     """
 
     budget_ms: float = 60.0
@@ -54,6 +60,8 @@ class BudgetSettings:
     retry_ms: float = 50.0
     patience_ms: float = 2_000.0
     max_embed: int = 4
+    regions: Literal["never", "busy", "always"] = "busy"
+    whole_ms: float = 400.0
 
 
 def device_share(settings: BudgetSettings) -> DeviceShare:
@@ -80,13 +88,28 @@ class BudgetPlanner:
         self._current = self._rungs[0]
         self._could_climb_ns: int | None = None
         self._detected_ns: int | None = None
+        self._whole_ns: int | None = None
         self._due_ns = 0
         self._foreseen_ns = 0
         self._unforeseen = CostEstimate(12, settings.quantile, 1_000.0)
         self._pace = _Pace()
 
-    def plan(self, arrived_ns: int, now_ns: int, demand: Demand) -> Plan:
-        """What to do with the frame that arrived at `arrived_ns`, decided at `now_ns`."""
+    def plan(
+        self,
+        arrived_ns: int,
+        now_ns: int,
+        demand: Demand,
+        region: Callable[[], Box | None] = lambda: None,
+    ) -> Plan:
+        """What to do with the frame that arrived at `arrived_ns`, decided at `now_ns`.
+
+        Args:
+            arrived_ns: of the frame.
+            now_ns: the present.
+            demand: for the stream.
+            region: the part of the picture that holds all that is to be seen in this frame, None where all of
+                it has to be looked at. Asked only where it matters.
+        """
         self._pace.frame(arrived_ns, now_ns)
         self._share.seen(self, demand, now_ns)
         self._now_ns = now_ns
@@ -101,7 +124,7 @@ class BudgetPlanner:
             return Plan(False, None, deadline_ns, 0, "next-frame-sooner")
         rung = self._choose(deadline_ns - now_ns - wait_ns)
         if rung is not None:
-            return self._detect(rung, deadline_ns, "detect", demand)
+            return self._detect(rung, deadline_ns, "detect", demand, self._part(rung, region))
         retry_ns = int(self.settings.retry_ms * 1e6)
         if self._detected_ns is None or arrived_ns - self._detected_ns >= retry_ns:
             return self._detect(self._rungs[-1], self._patient_ns(wait_ns), "detect-stale", demand)
@@ -118,7 +141,7 @@ class BudgetPlanner:
         """
         if not self._costs.exceeded(rung, after_ns, self._now_ns):
             return
-        smaller = [other for other in self._rungs if area(other) < area(rung)]
+        smaller = self._rungs[self._rungs.index(rung) + 1 :]
         if smaller and rung == self._current:
             self._current = smaller[0]
             self._could_climb_ns = None
@@ -168,7 +191,22 @@ class BudgetPlanner:
             min(self.settings.patience_ms, max(self.settings.budget_ms, needs_ms)) * 1e6
         )
 
-    def _detect(self, rung: Rung, deadline_ns: int, reason: str, demand: Demand) -> Plan:
+    def _part(self, rung: Rung, region: Callable[[], Box | None]) -> Box | None:
+        """The part of the picture to look at instead of the whole, where that is due for one."""
+        fits_best = rung == self._rungs[0]
+        if self.settings.regions == "never" or (self.settings.regions == "busy" and fits_best):
+            return None
+        if self._whole_ns is None or self._now_ns - self._whole_ns >= self.settings.whole_ms * 1e6:
+            return None
+        return region()
+
+    def _detect(
+        self, rung: Rung, deadline_ns: int, reason: str, demand: Demand, region: Box | None = None
+    ) -> Plan:
+        if region is None:
+            self._whole_ns = self._now_ns
+        else:
+            rung = as_detailed(self._rungs, self._rungs.index(rung), region)
         gap_ns = self._share.gap_ns(self, rung, self._now_ns)
         self._due_ns = max(self._due_ns, self._now_ns - gap_ns) + gap_ns
         self._detected_ns = self._now_ns
@@ -176,7 +214,7 @@ class BudgetPlanner:
         self._share.begin(self, rung, deadline_ns, self._now_ns)
         needs_ns = self._costs.bound_ns(rung, self._now_ns) + self._foreseen_ns
         cover = reason == "detect-stale" or needs_ns > self.settings.sure * (deadline_ns - self._now_ns)
-        return Plan(True, rung, deadline_ns, self._embed_limit(rung, demand), reason, cover)
+        return Plan(True, rung, deadline_ns, self._embed_limit(rung, demand), reason, cover, region)
 
     def _choose(self, left_ns: int) -> Rung | None:
         """The largest rung that fits and that all can afford; down at once, up only after a while."""

@@ -53,23 +53,30 @@ class RungCosts:
     """The costs of a ladder on one device with one provider, shared by the streams that use it.
 
     Args:
-        rungs: the ladder, in any order.
+        rungs: the ladder, in any order; of several models, the best first.
         quantile: of recent costs that `bound_ns` gives.
         window: recent costs remembered per rung.
         fresh_ms: older ones are not trusted any more.
 
     Attributes:
-        rungs: largest first.
+        rungs: best first: largest first, of one model.
     """
 
     def __init__(self, rungs: Sequence[Rung], quantile: float, window: int, fresh_ms: float) -> None:
-        self.rungs = sorted(rungs, key=area, reverse=True)
+        several = len({rung.model for rung in rungs}) > 1
+        self.rungs = list(rungs) if several else sorted(rungs, key=area, reverse=True)
+        self._first: dict[Rung, int] = {}
         self._costs = {rung: CostEstimate(window, quantile, fresh_ms) for rung in self.rungs}
 
     def add(self, rung: Rung, took_ns: int, now_ns: int) -> None:
         """A run at `rung` took so long. A rung of another ladder is ignored."""
         if rung in self._costs:
             self._costs[rung].add(took_ns, now_ns)
+
+    def warmed(self, rung: Rung, took_ns: int, now_ns: int) -> None:
+        """The warm-up's run at `rung`: a first cost, and what all rungs cost relative to each other."""
+        self.add(rung, took_ns, now_ns)
+        self._first[rung] = took_ns
 
     def exceeded(self, rung: Rung, after_ns: int, now_ns: int) -> bool:
         """A run at `rung` was cut off after so long: it would have taken longer still.
@@ -86,6 +93,7 @@ class RungCosts:
 
     def forget(self) -> None:
         """Another provider, another session: nothing that was learned holds."""
+        self._first.clear()
         for cost in self._costs.values():
             cost.clear()
 
@@ -95,7 +103,9 @@ class RungCosts:
         return any(cost.typical_ns() is not None for cost in self._costs.values())
 
     def bound_ns(self, rung: Rung, now_ns: int) -> int:
-        """What `rung` may cost: a fresh quantile, else scaled by area from a rung with one, else an old one.
+        """What `rung` may cost: a fresh quantile, else scaled from a rung with one, else an old one.
+
+        Scaled as the warm-up's costs of both are, or by area.
 
         0 before the first run of any.
         """
@@ -114,9 +124,14 @@ class RungCosts:
             if rung in known:
                 return known[rung]
             if known:
-                nearest = min(known, key=lambda other: abs(area(other) - area(rung)))
-                return int(known[nearest] * area(rung) / area(nearest))
+                nearest = min(known, key=lambda one: (one.model != rung.model, abs(area(one) - area(rung))))
+                return int(known[nearest] * self._ratio(rung, nearest))
         return 0
+
+    def _ratio(self, rung: Rung, other: Rung) -> float:
+        """How much dearer `rung` is than `other`."""
+        first, its = self._first.get(rung), self._first.get(other)
+        return first / its if first and its else area(rung) / area(other)
 
 
 def area(rung: Rung) -> int:

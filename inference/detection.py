@@ -21,10 +21,11 @@ from inference.errors import ModelError
 from inference.exports import family_detector, native_rung, session_at, told, wanted_rungs
 from inference.ladder import STEP, check_rungs
 from inference.model import ModelInfo
+from inference.region import to_picture
 from inference.runtime import OrtModel, RunCancelled, RunFailed, RuntimeSettings
-from inference.types import Detections, Detector, Rung
+from inference.types import Box, Detections, Detector, Rung
 from stream.clock import Clock
-from stream.types import Frame, Pixels, Planes
+from stream.types import Corners, Frame, Pixels, Planes
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +54,20 @@ class DetectorSettings:
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """One frame's detections and what they cost, ns by stage."""
+    """One frame's detections, what they cost, ns by stage, and the part looked at; None for all of it."""
 
     detections: Detections
     stages_ns: dict[str, int]
+    region: Box | None = None
+
+
+def on_scale(found: Detected, own: float, wanted: float) -> Detected:
+    """Scores of a model with the working point `own` as of one with `wanted`; the order stays."""
+    if own == wanted:
+        return found
+    boxes = found.detections
+    scores = np.interp(boxes.scores, (0.0, own, 1.0), (0.0, wanted, 1.0)).astype(np.float32)
+    return replace(found, detections=replace(boxes, scores=scores))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,7 @@ class LoadedDetector:
         warm_ns: fastest warm-up run per input size.
         settings: as loaded.
         classes: what the detector's classes mean; None keeps them all.
+        others: further models of the ladder, each a detector of its own; see `inference.mixed`.
     """
 
     detector: Detector
@@ -80,6 +92,7 @@ class LoadedDetector:
     warm_ns: dict[Rung, int]
     settings: DetectorSettings
     classes: ClassMap | None = None
+    others: tuple[LoadedDetector, ...] = ()
 
     @property
     def one_size(self) -> str:
@@ -88,8 +101,30 @@ class LoadedDetector:
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
-        """The ladder, largest first."""
-        return tuple(self.shapes)
+        """The ladder, best first: by size, where several models are on it by what they cost."""
+        if not self.others:
+            return tuple(self.shapes)
+        costs = self.costs_ns
+        return tuple(sorted(costs, key=costs.__getitem__, reverse=True))
+
+    @property
+    def costs_ns(self) -> dict[Rung, int]:
+        """What a run took when it was warmed, of every rung: in the shape that most pictures have."""
+        costs = {rung: min(self.warm_ns[size] for size in sizes) for rung, sizes in self.shapes.items()}
+        for number, other in enumerate(self.others, 1):
+            costs |= {rung._replace(model=number): ns for rung, ns in other.costs_ns.items()}
+        return costs
+
+    def words(self, rung: Rung) -> str:
+        """A rung for people: ``416x416``, or ``fast 320x320`` of a further model."""
+        if not rung.model:
+            return str(rung)
+        return f"{Path(self.others[rung.model - 1].info.path).stem} {rung}"
+
+    @property
+    def sessions(self) -> list[OrtModel]:
+        """Every session of every model."""
+        return [*self.models.values(), *(one for other in self.others for one in other.sessions)]
 
     @property
     def provider(self) -> str:
@@ -99,7 +134,7 @@ class LoadedDetector:
     @property
     def cancellable(self) -> bool:
         """Every run can be stopped at its deadline; otherwise only one that will end in time may begin."""
-        return all(model.cancellable for model in self.models.values())
+        return all(model.cancellable for model in self.sessions)
 
     @property
     def working_point(self) -> float:
@@ -121,13 +156,45 @@ class LoadedDetector:
         ]
         return min(holds, key=lambda size: size.width * size.height, default=rung)
 
-    def detect(self, frame: Frame, rung: Rung, handle: RunHandle | None, clock: Clock) -> Detected:
+    def detect(
+        self,
+        frame: Frame,
+        rung: Rung,
+        handle: RunHandle | None,
+        clock: Clock,
+        region: Box | None = None,
+    ) -> Detected:
         """Pixels to detections. Blocking: runs on the device's thread, the one consumer of `frame.pixels`.
+
+        Args:
+            frame: the picture.
+            rung: of the ladder.
+            handle: the deadline; None runs to the end.
+            clock: for the stages.
+            region: look at this part of the picture only; detections are of the picture all the same.
 
         Raises:
             JobCancelled: the deadline passed.
             ModelError: the model failed, or its outputs do not fit its family.
         """
+        if rung.model:
+            other = self.others[rung.model - 1]
+            return on_scale(
+                other.detect(frame, rung._replace(model=0), handle, clock, region),
+                other.working_point,
+                self.working_point,
+            )
+        if region is None:
+            return self._detect(frame, rung, handle, clock)
+        began_ns = clock.now_ns()
+        part, shown = frame.pixels.part(region)
+        cut_ns = clock.now_ns() - began_ns
+        seen = self._detect(replace(frame, pixels=part), rung, handle, clock)
+        stages = seen.stages_ns | {"pixels": seen.stages_ns["pixels"] + cut_ns}
+        return Detected(to_picture(seen.detections, Box(*shown)), stages, Box(*shown))
+
+    def _detect(self, frame: Frame, rung: Rung, handle: RunHandle | None, clock: Clock) -> Detected:
+        """All of a picture."""
         timed = _TimedPixels(frame.pixels, clock)
         size = self.size_for(frame, rung)
         began_ns = clock.now_ns()
@@ -258,6 +325,10 @@ class _TimedPixels:
     def crop(self, box: tuple[float, float, float, float], size: int) -> NDArray[np.uint8]:
         """As the original."""
         return self._pixels.crop(box, size)
+
+    def part(self, box: Corners) -> tuple[Pixels, Corners]:
+        """As the original."""
+        return self._pixels.part(box)
 
     def motion_vectors(self) -> NDArray[np.float32] | None:
         """As the original."""

@@ -36,7 +36,7 @@ def check_rungs(rungs: Sequence[Rung]) -> None:
     Raises:
         ModelError: none, or a side that is not a positive multiple of 32 up to 2048 pixels.
     """
-    bad = [rung for rung in rungs if not all(0 < side <= 2048 and side % STEP == 0 for side in rung)]
+    bad = [rung for rung in rungs if not all(0 < side <= 2048 and side % STEP == 0 for side in rung[:2])]
     if bad or not rungs:
         seen = ", ".join(f"{rung.width}x{rung.height}" for rung in bad) or "none"
         raise ModelError(f"rungs: got {seen}, expected sizes whose sides are multiples of {STEP} up to 2048")
@@ -71,7 +71,7 @@ def rewrite(model: bytes, rung: Rung, path: str = "model") -> bytes:
     old = Rung(dims[across].dim_value, dims[down].dim_value)
     if old == rung:
         return model
-    open_size = not all(old)
+    open_size = not (old.width and old.height)
     _set(proto, dims[down], rung.height)
     _set(proto, dims[across], rung.width)
     if down == 2 and not dims[1].dim_value:

@@ -20,6 +20,7 @@ from inference.kalman import KalmanBank, to_centre, to_corners
 from inference.life import MAX_GAP_S, Life, Looks, TrackerSettings, likeness, lost_twin, same_product
 from inference.motion import MotionPath
 from inference.pairing import Pairs, Sides, pair
+from inference.region import looked_at, region_of
 from inference.types import Box, Detections, Track
 
 __all__ = ["Tracker", "TrackerSettings"]
@@ -30,6 +31,9 @@ DOUBLE_IOU = 0.7
 
 LOOK_SHARE = 0.15
 """Weight of the newest view in what a track looks like."""
+
+CAMERA_MOVES = 0.01
+"""Share of the picture by which it moved as a whole since the last look: something came in at its edge."""
 
 RETURN_MS = 250
 """A track seen again after more than this is set anew rather than corrected."""
@@ -60,6 +64,7 @@ class Tracker:
         pts_ns: int,
         *,
         looks: Looks | None = None,
+        region: Box | None = None,
     ) -> tuple[Track, ...]:
         """Take the detections of the frame captured at `pts_ns`, which may lie before frames coasted already.
 
@@ -68,6 +73,7 @@ class Tracker:
             motion: that frame's `Pixels.motion_vectors`, if any.
             pts_ns: in increasing order; detections of an older frame than the last ones are ignored.
             looks: what each detection looks like, unit float32 (n, d), where that is known already.
+            region: the part of the picture that was looked at; what is not wholly in it was not missed.
 
         Returns:
             The tracks as they were at `pts_ns`.
@@ -81,8 +87,12 @@ class Tracker:
         self._started = True
         seen_s = min(dt_s, MAX_GAP_S)
         self._step_ms = seen_s * 1e3
+        before_ms = self._absent_ms.copy()
         if self._lives:
             self._advance(dt_s, seen_s, pts_ns)
+            if region is not None:
+                hidden = ~looked_at(self._bank.boxes(), region)
+                self._absent_ms = np.where(hidden, before_ms, self._absent_ms)
         matched = self._associate(detections, looks)
         self._measure(matched, detections, pts_ns)
         missed = self._absent_ms > 0
@@ -148,6 +158,22 @@ class Tracker:
         shown &= _visible(boxes)
         rows = np.flatnonzero(shown)
         return self._tracks(rows, boxes[rows]) if len(rows) else ()
+
+    def region(self, pts_ns: int) -> Box | None:
+        """The part of the picture at `pts_ns` that holds everything there is to see, changing nothing.
+
+        Returns:
+            None where all of it has to be looked at: nothing is known, something was lost just now and may
+            come back anywhere, the camera moves so that new things come in, or another scene began.
+        """
+        shown = [track.box for track in self.query(pts_ns) if track.confirmed]
+        lost = (self._absent_ms > self._settings.miss_ms) & (self._absent_ms <= self._settings.here_ms)
+        if not shown or lost.any():
+            return None
+        seen = self._path.follow(self._bank, pts_ns)
+        if seen.cut or float(np.abs(seen.camera).max()) > CAMERA_MOVES:
+            return None
+        return region_of(shown)
 
     def attach_embedding(self, track_id: int, vector: NDArray[np.float32]) -> int:
         """Tell what a track looks like; a new track that looks like a lost one becomes it.

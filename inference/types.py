@@ -109,10 +109,21 @@ class Track:
 
 
 class Rung(NamedTuple):
-    """One step of the model ladder: the detector's input size in pixels."""
+    """One step of the model ladder: the detector's input size in pixels, and which of its models.
+
+    Attributes:
+        width: pixels.
+        height: pixels.
+        model: 0 for the detector itself, 1 and up for the further models of its ladder.
+    """
 
     width: int
     height: int
+    model: int = 0
+
+    def __str__(self) -> str:
+        """As in the configuration: ``416x416``."""
+        return f"{self.width}x{self.height}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +153,7 @@ class Plan:
         reason: why, for the operator (``"detect"``, ``"detect-stale"``, ``"budget-too-short"``,
             ``"device-duty"``, ``"next-frame-sooner"``, ``"no-viewers"``).
         cover: the run may not end in time: give the frame a predicted overlay before it.
+        region: the part of the picture to look at; None for all of it.
     """
 
     detect: bool
@@ -150,6 +162,7 @@ class Plan:
     embed_limit: int
     reason: str
     cover: bool = False
+    region: Box | None = None
 
 
 class Outcome(StrEnum):

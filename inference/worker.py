@@ -115,7 +115,7 @@ class StreamWorker:
 
         def job(handle: RunHandle) -> tuple[int, Detected]:
             started_ns = clock.now_ns()
-            return started_ns, self._detector.detect(frame, rung, handle, clock)
+            return started_ns, self._detector.detect(frame, rung, handle, clock, plan.region)
 
         try:
             answer = await self._device.run(job, plan.deadline_ns)
@@ -136,7 +136,7 @@ class StreamWorker:
         self._recovery.worked()
         started_ns, detected = answer
         began_ns = clock.now_ns()
-        tracks = self.tracker.step(detected.detections, None, frame.pts_ns)
+        tracks = self.tracker.step(detected.detections, None, frame.pts_ns, region=detected.region)
         self.matcher.forget_all_but(self.tracker.known())
         stages = {"queue": started_ns - asked_ns, **detected.stages_ns, "track": clock.now_ns() - began_ns}
         stages["resume"] = began_ns - started_ns - sum(detected.stages_ns.values())
@@ -149,6 +149,11 @@ class StreamWorker:
         self._watch(frame)
         tracks = self.tracker.query(frame.pts_ns)
         return self._result(frame, Outcome.COASTED, tracks, {"track": self._clock.now_ns() - began_ns})
+
+    def region(self, frame: Frame) -> Box | None:
+        """The part of `frame` that holds all there is to see; None where all of it needs a look."""
+        self._watch(frame)
+        return self.tracker.region(frame.pts_ns)
 
     @property
     def embedding(self) -> bool:

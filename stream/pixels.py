@@ -13,7 +13,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from stream.types import Planes
+from stream.types import Corners, Planes
 
 _ORDERS = ("bgr", "rgb", "gray")
 _PLANAR = "gbrp"
@@ -21,12 +21,12 @@ _PLANAR = "gbrp"
 time and ``bgr24`` halves the chroma across (errors up to 34 of 255 instead of 1.5); 720p to 416x234."""
 _GBR = (2, 0, 1)
 """Which plane of `_PLANAR` holds red, green, blue."""
-_KEPT = 8
-"""Converters kept per stream: the sizes of the ladder in use, a crop, a luma plane."""
+_KEPT = 12
+"""Converters kept per stream: the sizes of the ladder in use, parts of the picture, a crop, a luma plane."""
 
 
 class StreamReformatter:
-    """A stream's converters, one per target size and format, safe to use from several threads.
+    """A stream's converters, one per size, target size and format, safe to use from several threads.
 
     PyAV's `VideoReformatter` keeps swscale's tables between frames as long as nothing changes, and releases
     the interpreter's lock while it works. One for everything would compute the tables anew whenever a crop
@@ -35,7 +35,7 @@ class StreamReformatter:
 
     def __init__(self) -> None:
         self._converters: OrderedDict[
-            tuple[int | None, int | None, str | None], tuple[VideoReformatter, threading.Lock]
+            tuple[int, int, int | None, int | None, str | None], tuple[VideoReformatter, threading.Lock]
         ] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -50,7 +50,7 @@ class StreamReformatter:
         threads: int | None = None,
     ) -> av.VideoFrame:
         """As `VideoReformatter.reformat`; conversions to the same target wait for each other."""
-        target = (width, height, format)
+        target = (frame.width, frame.height, width, height, format)
         with self._lock:
             entry = self._converters.pop(target, None) or (VideoReformatter(), threading.Lock())
             self._converters[target] = entry
@@ -130,6 +130,19 @@ class AvPixels:
         """
         if size < 1:
             raise ValueError(f"size: got {size}, expected at least 1")
+        cut, _ = self._rectangle(box)
+        red, green, blue = _planes(self._reformatted(cut, size, size, _PLANAR))
+        return _interleaved((self._upright(red), self._upright(green), self._upright(blue)))
+
+    def part(self, box: Corners) -> tuple[AvPixels, Corners]:
+        """A rectangle as a picture of its own, copied; see `stream.types.Pixels.part`."""
+        cut, shown = self._rectangle(box)
+        part = AvPixels(cut, self._reformatter)
+        part._turns = self._turns
+        return part, shown
+
+    def _rectangle(self, box: Corners) -> tuple[av.VideoFrame, Corners]:
+        """What is inside `box`, as coded and on even pixels, and which box that is as displayed."""
         x0, y0, x1, y1 = _unrotate(_clip(box), self._turns)
         frame = self._frame
         if frame.format.name not in ("yuv420p", "yuvj420p"):
@@ -138,9 +151,14 @@ class AvPixels:
         top = min(int(y0 * frame.height), frame.height - 2) & ~1
         right = min(max(round(x1 * frame.width), left + 2), frame.width)
         bottom = min(max(round(y1 * frame.height), top + 2), frame.height)
-        cut = _cut(frame, left, top, (right - left) & ~1, (bottom - top) & ~1)
-        red, green, blue = _planes(self._reformatted(cut, size, size, _PLANAR))
-        return _interleaved((self._upright(red), self._upright(green), self._upright(blue)))
+        width, height = (right - left) & ~1, (bottom - top) & ~1
+        coded = (
+            left / frame.width,
+            top / frame.height,
+            (left + width) / frame.width,
+            (top + height) / frame.height,
+        )
+        return _cut(frame, left, top, width, height), _unrotate(coded, -self._turns % 4)
 
     def motion_vectors(self) -> NDArray[np.float32] | None:
         """Codec motion, float32 (n, 4): centre x, y and shift dx, dy since the previous frame, all 0..1."""

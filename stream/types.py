@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 """Red, green and blue, uint8 (height, width) each; rows may lie apart in memory."""
 
+Corners = tuple[float, float, float, float]
+"""A rectangle: x0 y0 x1 y1, 0..1 of the displayed picture."""
+
 StreamId = NewType("StreamId", str)
 """Name of a stream: 1..64 of ``a-z 0-9 - _``, starting with a letter or digit. Make one with `stream_id`."""
 
@@ -87,6 +90,14 @@ class Pixels(Protocol):
 
     def crop(self, box: tuple[float, float, float, float], size: int) -> NDArray[np.uint8]:
         """Cut `box` (x0 y0 x1 y1, 0..1 of the picture, clipped) and squash it to (size, size, 3) RGB."""
+
+    def part(self, box: Corners) -> tuple[Pixels, Corners]:
+        """The rectangle `box` (x0 y0 x1 y1, 0..1, clipped) as a picture of its own.
+
+        Returns:
+            It, and which rectangle of this picture it really is: whole pixels, even ones where colours need
+            it. It has no motion vectors.
+        """
 
     def motion_vectors(self) -> NDArray[np.float32] | None:
         """Codec motion, float32 (n, 4): centre x, y and shift dx, dy since the previous frame, all 0..1.

@@ -16,7 +16,7 @@ from inference.embedded import DETECTOR, EMBEDDER, embedded_model
 from stream.errors import EngineError
 from vitrine.config import Config
 from vitrine.keys import load_keys
-from vitrine.recognition import detector_settings
+from vitrine.recognition import detector_settings, plain_settings
 from vitrine.tls import context_for
 
 TIMEOUT_S: Final = 3.0
@@ -147,6 +147,9 @@ def _model(config: Config, which: str) -> tuple[Verdict, str]:
     words = f"{path.name} on {facts['provider']}"
     if which == "detector":
         words += f", {facts['family']}, " + ", ".join(_rung_words(facts["rungs"]))
+        for other, rungs in wanted.others().items():
+            its = describe_model(other, rungs=rungs or None, settings=plain_settings(wanted))
+            words += f"; {other.name}, {its['family']}, " + ", ".join(_rung_words(its["rungs"]))
     if asked:
         return Verdict.WARNING, f"{words}; {wanted.provider} was asked for and does not work here"
     return Verdict.OK, words

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from inference.types import Demand, FrameResult, Outcome, Plan
+from inference.types import Box, Demand, FrameResult, Outcome, Plan
 from overlay.types import HotspotFrame
 from stream.clock import Clock
 from stream.latest import LatestSlot
@@ -28,8 +28,8 @@ LATE_NS: Final = 500_000_000
 class Planner(Protocol):
     """What decides, per frame, whether and how to detect (`inference.budget.BudgetPlanner`)."""
 
-    def plan(self, arrived_ns: int, now_ns: int, demand: Demand) -> Plan:
-        """The plan for a frame that arrived at `arrived_ns`."""
+    def plan(self, arrived_ns: int, now_ns: int, demand: Demand, region: Callable[[], Box | None]) -> Plan:
+        """The plan for a frame that arrived at `arrived_ns`; `region` says what part of it needs a look."""
 
     def observe_result(self, plan: Plan, result: FrameResult) -> None:
         """Learn what the plan cost."""
@@ -43,6 +43,9 @@ class Worker(Protocol):
 
     def coast(self, frame: Frame) -> FrameResult:
         """Predict where the tracks are in `frame`; cheap, on the event loop."""
+
+    def region(self, frame: Frame) -> Box | None:
+        """The part of `frame` that needs a look; None for all of it."""
 
 
 class Overlay(Protocol):
@@ -173,7 +176,9 @@ class Pipeline:
 
     async def _one(self, frame: Frame, covered: bool) -> None:
         parts = self._parts
-        plan = parts.planner.plan(frame.arrived_ns, parts.clock.now_ns(), parts.overlay.demand())
+        plan = parts.planner.plan(
+            frame.arrived_ns, parts.clock.now_ns(), parts.overlay.demand(), lambda: parts.worker.region(frame)
+        )
         if plan.detect:
             if plan.cover and not covered:
                 self._publish(parts.worker.coast(frame))

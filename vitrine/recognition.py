@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inference.budget import BudgetPlanner, BudgetSettings, device_share
@@ -17,6 +17,7 @@ from inference.embedded import DETECTOR, EMBEDDER, embedded_model
 from inference.embedder import OnnxEmbedder
 from inference.errors import ProductIndexError
 from inference.index import IndexHolder, build_index, load_index
+from inference.mixed import joined
 from inference.recovery import Recovery
 from inference.runtime import OrtModel, RuntimeSettings
 from inference.sharing import DeviceShare
@@ -106,6 +107,11 @@ def detector_settings(config: InferenceConfig) -> DetectorSettings:
     )
 
 
+def plain_settings(config: InferenceConfig) -> DetectorSettings:
+    """The same for the further models of a ladder: family and names are said of the first only."""
+    return replace(detector_settings(config), family="", names=())
+
+
 def budget_settings(config: InferenceConfig, detector: LoadedDetector) -> BudgetSettings:
     """The budget as configured.
 
@@ -113,7 +119,27 @@ def budget_settings(config: InferenceConfig, detector: LoadedDetector) -> Budget
     node: there only a run that is nearly sure to end in time is begun.
     """
     quantile = 0.9 if detector.cancellable else 0.99
-    return BudgetSettings(budget_ms=config.budget_ms, rungs=detector.rungs, quantile=quantile)
+    return BudgetSettings(
+        budget_ms=config.budget_ms, rungs=detector.rungs, quantile=quantile, regions=config.regions
+    )
+
+
+def load_ladder(config: InferenceConfig) -> LoadedDetector:
+    """The configured detector and the further models of its ladder. Blocking.
+
+    Raises:
+        ModelError: one is missing, unreadable or of no known family, or they have no class in common.
+    """
+    first = load_detector(
+        config.detector or embedded_model(DETECTOR),
+        rungs=config.ladder() or None,
+        settings=detector_settings(config),
+    )
+    plain = plain_settings(config)
+    others = config.others().items()
+    return joined(
+        first, tuple(load_detector(path, rungs=own or None, settings=plain) for path, own in others)
+    )
 
 
 def load_recognition(config: InferenceConfig, clock: Clock) -> Recognition:
@@ -125,24 +151,20 @@ def load_recognition(config: InferenceConfig, clock: Clock) -> Recognition:
     runtime = runtime_settings(config)
     looks = OrtModel(config.embedder or embedded_model(EMBEDDER), runtime)
     embedder = OnnxEmbedder(looks)
-    detector = load_detector(
-        config.detector or embedded_model(DETECTOR),
-        rungs=config.ladder() or None,
-        settings=detector_settings(config),
-    )
+    detector = load_ladder(config)
     log.info(
         "models ready",
         extra={
             "detector": detector.info.path,
-            "rungs": [f"{r.width}x{r.height}" for r in detector.rungs],
+            "rungs": [detector.words(rung) for rung in detector.rungs],
             "provider": detector.provider,
         },
     )
     share = device_share(budget_settings(config, detector))
-    for rung, took_ns in detector.warm_ns.items():
-        share.costs.add(rung, took_ns, clock.now_ns())
+    for rung, took_ns in detector.costs_ns.items():
+        share.costs.warmed(rung, took_ns, clock.now_ns())
     device = DeviceWorker("device", clock=clock)
-    recovery = Recovery([*detector.models.values(), looks], share.costs.forget)
+    recovery = Recovery([*detector.sessions, looks], share.costs.forget)
     return Recognition(detector, embedder, IndexHolder(), device, share, recovery, config)
 
 

@@ -24,6 +24,7 @@ Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 _LOOPBACK_NAMES = {"localhost", "ip6-localhost"}
 _RUNG = re.compile(r"(\d{2,4})(?:x(\d{2,4}))?")
+_OTHER = re.compile(r"(.+\.onnx)(?:@(.*))?")
 
 
 class Secret:
@@ -157,7 +158,10 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes:
         detector: ONNX file; unset uses the embedded one.
         embedder: ONNX file; unset uses the embedded one.
-        rungs: input sizes of the model ladder ("416" or "640x384"); empty takes the model's own.
+        rungs: input sizes of the model ladder ("416" or "640x384"); empty takes the model's own. Further
+            models join it as "fast.onnx@320", or "fast.onnx" with its own sizes.
+        regions: look only where the tracks are, and at the whole picture every so often: never, busy (when
+            the largest size cannot be afforded) or always (which spares the processor).
         min_score: detections below are ignored; low ones still help to follow an object.
         budget_ms: from a frame's last packet to its overlay; a detector run beyond it is cancelled.
         threads: ONNX threads per session; 0 decides by the number of cores.
@@ -176,6 +180,7 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     detector: Path | None = None
     embedder: Path | None = None
     rungs: tuple[int | str, ...] = ()
+    regions: Literal["never", "busy", "always"] = "busy"
     min_score: Unit = 0.1
     budget_ms: Annotated[int, Meta(ge=5, le=10_000)] = 60
     threads: Annotated[int, Meta(ge=0, le=256)] = 0
@@ -192,21 +197,35 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         self.ladder()
+        self.others()
         for key in ("names", "products", "persons", "ignore"):
             if not all(name.strip() for name in getattr(self, key)):
                 raise ValueError(f"{key}: got an empty name, expected names of classes")
 
     def ladder(self) -> tuple[Rung, ...]:
         """`rungs` as sizes in pixels, smallest first; empty means the model's own."""
-        return tuple(sorted({_rung(item) for item in self.rungs}, key=lambda r: (r.width * r.height, r)))
+        own = {_rung(item) for item in self.rungs if not _OTHER.fullmatch(str(item))}
+        return tuple(sorted(own, key=lambda r: (r.width * r.height, r)))
+
+    def others(self) -> dict[Path, tuple[Rung, ...]]:
+        """Further models of the ladder and their sizes; none means a model's own."""
+        found: dict[Path, tuple[Rung, ...]] = {}
+        for item in self.rungs:
+            if other := _OTHER.fullmatch(str(item).strip()):
+                sizes = () if other[2] is None else (_rung(other[2]),)
+                found[Path(other[1])] = found.get(Path(other[1]), ()) + sizes
+        return found
 
 
 def _rung(item: int | str) -> Rung:
     found = _RUNG.fullmatch(str(item).strip())
     if not found:
-        raise ValueError(f"rungs: got {item!r}, expected a size in pixels such as 416 or '640x384'")
+        raise ValueError(
+            f"rungs: got {item!r}, expected a size in pixels such as 416 or '640x384', or a "
+            "further model such as 'fast.onnx@320'"
+        )
     rung = Rung(int(found[1]), int(found[2] or found[1]))
-    if min(rung) < 32 or max(rung) > 2048 or rung.width % 32 or rung.height % 32:
+    if min(rung[:2]) < 32 or max(rung[:2]) > 2048 or rung.width % 32 or rung.height % 32:
         raise ValueError(f"rungs: got {item!r}, expected multiples of 32 between 32 and 2048")
     return rung
 

@@ -184,6 +184,6 @@ def _likely_family(info: ModelInfo) -> tuple[str, str]:
         return "detr", "100 queries"
     size = input_size(info)
     if queries == 300 and size is not None:
-        family = "rt-detr-logits" if size == (640, 640) else "rf-detr"
+        family = "rt-detr-logits" if size == Rung(640, 640) else "rf-detr"
         return family, f"300 queries of an input of {size.width}x{size.height}"
     return "", ""

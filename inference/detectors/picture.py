@@ -128,7 +128,7 @@ class ImageInput:
         """
         pixels, wanted = frame.pixels, self._picture
         if wanted.place == "stretch":
-            width, height = rung
+            width, height = rung.width, rung.height
             letterbox = Letterbox(width / pixels.width, height / pixels.height, 0, 0, width, height)
         else:
             centred = wanted.place == "centred"

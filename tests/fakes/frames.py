@@ -30,6 +30,12 @@ class FlatPixels:
     def crop(self, box: tuple[float, float, float, float], size: int) -> NDArray[np.uint8]:
         return np.full((size, size, 3), 128, np.uint8)
 
+    def part(
+        self, box: tuple[float, float, float, float]
+    ) -> tuple[FlatPixels, tuple[float, float, float, float]]:
+        width, height = round((box[2] - box[0]) * self.width), round((box[3] - box[1]) * self.height)
+        return FlatPixels(width, height), box
+
     def motion_vectors(self) -> NDArray[np.float32] | None:
         return None
 

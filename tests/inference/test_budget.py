@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from inference.budget import BudgetPlanner, BudgetSettings
-from inference.types import Demand, FrameResult, Outcome, Plan, Rung
+from inference.types import Box, Demand, FrameResult, Outcome, Plan, Rung
 from stream.types import MediaTime, stream_id
 
 LARGE, MIDDLE, SMALL = Rung(416, 416), Rung(320, 320), Rung(224, 224)
@@ -12,7 +12,7 @@ MS = 1_000_000
 FRAME_MS = 33
 
 
-def planner(**settings: float | int) -> BudgetPlanner:
+def planner(**settings: float | int | str) -> BudgetPlanner:
     return BudgetPlanner(BudgetSettings(rungs=(SMALL, LARGE, MIDDLE), **settings))  # type: ignore[arg-type]
 
 
@@ -236,3 +236,32 @@ def test_a_run_that_may_not_end_in_time_is_covered_by_a_prediction() -> None:
     assert tight.plan(0, 0, WATCHED).cover
     stale = late.plan(0, 0, WATCHED)
     assert stale.cover and stale.reason == "detect-stale"
+
+
+def regions(mode: str, costs_ms: dict[Rung, float]) -> list[Plan]:
+    """Two seconds of plans at 30 fps, with everything to be seen in the middle half of the picture."""
+    show = Show(planner(regions=mode))
+    show.frames(60, costs_ms)
+    middle, plans = Box(0.25, 0.25, 0.75, 0.75), []
+    for _ in range(60):
+        show.now_ms += FRAME_MS
+        now_ns = int(show.now_ms * MS)
+        plans.append(show.planner.plan(now_ns, now_ns, WATCHED, lambda: middle))
+        if plans[-1].rung is not None:
+            show.planner.observe(plans[-1].rung, int(costs_ms[plans[-1].rung] * MS))
+    return [plan for plan in plans if plan.detect]
+
+
+def test_where_the_tracks_are_a_small_size_shows_as_much_and_the_whole_is_looked_at_every_so_often() -> None:
+    plans = regions("always", FAST)
+    whole = [i for i, plan in enumerate(plans) if plan.region is None]
+    assert {plan.rung for plan in plans if plan.region} == {SMALL}
+    assert {plans[i].rung for i in whole} == {LARGE}
+    assert max(b - a for a, b in zip(whole, whole[1:], strict=False)) * FRAME_MS <= 400 + FRAME_MS
+    assert len(whole) < len(plans) / 4
+
+
+def test_regions_are_for_busy_times_unless_asked_for() -> None:
+    assert not any(plan.region for plan in regions("busy", FAST))
+    assert any(plan.region for plan in regions("busy", HOGGED))
+    assert not any(plan.region for plan in regions("never", HOGGED))

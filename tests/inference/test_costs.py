@@ -51,3 +51,13 @@ def test_a_rung_of_another_ladder_is_ignored() -> None:
     learned.add(Rung(96, 96), MS, 0)
     learned.exceeded(Rung(96, 96), MS, 0)
     assert not learned.known
+
+
+def test_what_is_not_fresh_is_scaled_as_the_warm_up_was() -> None:
+    fast = Rung(416, 416, 1)
+    learned = RungCosts((LARGE, fast), 0.9, 30, 3_000.0)
+    assert learned.rungs == [LARGE, fast], "of several models the order is the caller's"
+    learned.warmed(LARGE, 20 * MS, 0)
+    learned.warmed(fast, 5 * MS, 0)
+    learned.add(fast, 15 * MS, 10 * SECOND)
+    assert learned.typical_ns(LARGE, 10 * SECOND) == 60 * MS

@@ -69,7 +69,7 @@ def test_a_wide_or_tall_picture_is_not_padded_to_a_square() -> None:
     loaded = load_detector(shared_path("models/detect/yolox_nano.onnx"), rungs=[Rung(416, 416)], settings=CPU)
     assert loaded.rungs == (Rung(416, 416),)
     for size, wanted in (((1280, 720), (416, 256)), ((720, 1280), (256, 416)), ((640, 480), (416, 416))):
-        assert loaded.size_for(painted(*size, (0, 0, 9, 9)), Rung(416, 416)) == wanted
+        assert loaded.size_for(painted(*size, (0, 0, 9, 9)), Rung(416, 416)) == Rung(*wanted)
     square, wide = (loaded.warm_ns[Rung(416, height)] for height in (416, 256))
     assert wide < square
 

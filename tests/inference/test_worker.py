@@ -358,15 +358,3 @@ async def test_bottles_on_a_real_clip_keep_their_tracks(device: DeviceWorker) ->
                 seen[track.id] = seen.get(track.id, 0) + 1
     assert len([count for count in seen.values() if count >= 20]) == 3, "three bottles stand on the table"
     assert len(seen) <= 4
-
-
-async def test_own_overhead_is_small(device: DeviceWorker) -> None:
-    """Everything but the model's run: the best of 20 frames, because the machine may be shared."""
-    loaded = load_detector(shared_path("models/detect/yolox_nano.onnx"), rungs=[Rung(416, 416)], settings=CPU)
-    frames = clip(shared_path("clips/dev/sam2_coffee.mp4"), tuple(range(0, 20)))
-    worker = StreamWorker(CLIP, device=device, detector=loaded)
-    own_ms = []
-    for frame in frames:
-        stages = (await worker.process(frame, plan(ms=60_000, rung=Rung(416, 416)))).stages_ns
-        own_ms.append(sum(v for k, v in stages.items() if k not in ("detect", "embed")) / 1e6)
-    assert min(own_ms) < 4.0

@@ -78,6 +78,15 @@ def test_text_from_the_environment_becomes_the_type_of_its_key(tmp_path: Path) -
     assert config.rtc.public_ip == ""
 
 
+def test_further_models_stand_on_the_ladder_with_their_sizes(tmp_path: Path) -> None:
+    config = load(tmp_path, "[inference]\nrungs = [416, 'fast.onnx@320', 'fast.onnx@224', 'own.onnx']\n")
+    assert config.inference.ladder() == (Rung(416, 416),)
+    assert config.inference.others() == {
+        Path("fast.onnx"): (Rung(320, 320), Rung(224, 224)),
+        Path("own.onnx"): (),
+    }
+
+
 def test_other_variables_with_our_prefix_are_none_of_our_business(tmp_path: Path) -> None:
     # Kubernetes sets these for a service that is called vitrine.
     assert load(tmp_path, "", VITRINE_PORT="tcp://10.0.0.1:80", VITRINE_SERVICE_HOST="10.0.0.1") == Config()
@@ -139,6 +148,7 @@ def test_unknown_variables_are_refused_too(tmp_path: Path) -> None:
         ("[rtc]\nstart_kbps = 5000\n", "start_kbps 5000 is above max_kbps 4000"),
         ("[inference]\nrungs = [100]\n", "inference.rungs: got 100, expected multiples of 32"),
         ("[inference]\nrungs = ['big']\n", "inference.rungs: got 'big', expected a size"),
+        ("[inference]\nrungs = ['a.onnx@big']\n", "inference.rungs: got 'big', expected a size"),
         ("[inference]\ndetector = ''\n[server]\nport=1\n", "detector"),
         ("[overlay]\nmax_hotspots = 0\n", "overlay.max_hotspots: Expected int >= 1 (got 0)"),
         ("[catalog]\nshop = 'ftp://x'\n", "expected an http or https address"),

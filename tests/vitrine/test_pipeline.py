@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from inference.types import Demand, FrameResult, Outcome, Plan, Rung
+from inference.types import Box, Demand, FrameResult, Outcome, Plan, Rung
 from overlay.types import HotspotFrame
 from stream.types import EncodedFrame, Frame, SourceInfo
 from tests.fakes.clock import FakeClock
@@ -24,7 +25,7 @@ class Always:
     def __init__(self, detect: bool = True, cover: bool = False) -> None:
         self.detect, self.cover = detect, cover
 
-    def plan(self, arrived_ns: int, now_ns: int, demand: Demand) -> Plan:
+    def plan(self, arrived_ns: int, now_ns: int, demand: Demand, region: Callable[[], Box | None]) -> Plan:
         return Plan(self.detect, Rung(320, 320) if self.detect else None, now_ns, 0, "test", self.cover)
 
     def observe_result(self, plan: Plan, result: FrameResult) -> None:
@@ -44,6 +45,9 @@ class GatedWorker:
 
     def coast(self, frame: Frame) -> FrameResult:
         return result(frame, Outcome.COASTED)
+
+    def region(self, frame: Frame) -> Box | None:
+        return None
 
 
 class Recorder:

@@ -11,7 +11,9 @@ from inference.index import IndexHolder
 from inference.runtime import OrtModel
 from overlay.catalog.store import CatalogStore
 from overlay.types import Product
-from vitrine.recognition import refresh_index
+from tests.shared import shared_path
+from vitrine.recognition import budget_settings, load_ladder, refresh_index
+from vitrine.settings import InferenceConfig
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +61,12 @@ def test_a_damaged_index_is_built_anew(tmp_path: Path, embedder: OnnxEmbedder) -
     (tmp_path / "index" / "manifest.json").write_text("{")
     assert refresh_index(store, tmp_path, embedder, holder) == 1
     store.close()
+
+
+def test_a_configured_fast_model_stands_below_the_good_one() -> None:
+    good, fast = (shared_path(f"models/detect/{name}.onnx") for name in ("yolox_nano", "nanodet_plus_m_416"))
+    config = InferenceConfig(detector=good, rungs=(416, f"{fast}@224"), regions="always", provider="cpu")
+    detector = load_ladder(config)
+    settings = budget_settings(config, detector)
+    assert [(rung.width, rung.model) for rung in settings.rungs] == [(416, 0), (224, 1)]
+    assert settings.regions == "always"

@@ -34,6 +34,9 @@ class Walker:
         self.coasted += 1
         return self._result(frame, Outcome.COASTED)
 
+    def region(self, frame: Frame) -> Box | None:
+        return None
+
     def _result(self, frame: Frame, outcome: Outcome) -> FrameResult:
         number = round(frame.pts_ns * 30 / 1e9)
         match = SURE if number >= self._sure_from else UNMATCHED

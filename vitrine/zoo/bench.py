@@ -203,6 +203,15 @@ class _Painted:
         corners = (box[0] * self.width, box[1] * self.height, box[2] * self.width, box[3] * self.height)
         return np.asarray(self._image.resize((size, size), box=corners))
 
+    def part(
+        self, box: tuple[float, float, float, float]
+    ) -> tuple[_Painted, tuple[float, float, float, float]]:
+        """A rectangle of it."""
+        corners = (box[0] * self.width, box[1] * self.height, box[2] * self.width, box[3] * self.height)
+        left, top, right, bottom = map(round, corners)
+        shown = (left / self.width, top / self.height, right / self.width, bottom / self.height)
+        return _Painted(np.asarray(self._image)[top:bottom, left:right]), shown
+
     def motion_vectors(self) -> NDArray[np.float32] | None:
         """It does not move."""
         return None

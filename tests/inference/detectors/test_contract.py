@@ -58,7 +58,7 @@ def test_the_input_is_the_picture_at_the_rung(case: Case, detector: Detector) ->
         image = feeds[picture_of(case).name]
         assert image.shape == ((1, rung.height, rung.width, 3) if last else (1, 3, rung.height, rung.width))
         assert image.dtype == (np.uint8 if last else np.float32) and image.flags["C_CONTIGUOUS"]
-        assert (letterbox.width, letterbox.height) == rung
+        assert (letterbox.width, letterbox.height) == (rung.width, rung.height)
 
 
 def test_colours_are_in_the_familys_order(case: Case, detector: Detector) -> None:

@@ -20,7 +20,7 @@ from tests.inference.models import painted
 
 WIDTH, HEIGHT = 160, 90
 SQUARE = Rung(cases.SIZE, cases.SIZE)
-STRETCHED = Letterbox(cases.SIZE / WIDTH, cases.SIZE / HEIGHT, 0, 0, *SQUARE)
+STRETCHED = Letterbox(cases.SIZE / WIDTH, cases.SIZE / HEIGHT, 0, 0, cases.SIZE, cases.SIZE)
 CENTRED = fit(WIDTH, HEIGHT, SQUARE, centred=True)[0]
 FRAME = painted(WIDTH, HEIGHT, (0, 0, 8, 8))
 Floats = NDArray[np.float32]
@@ -135,7 +135,7 @@ def test_transformers_with_logits(queries: int, width: int, softmax: bool, famil
     outputs: Outputs = {"logits": logits[None], "pred_boxes": shares[None]}
     described = info(shapes(outputs))
     assert make_detector(described).family == family
-    found = reference.queries(logits, shares, SQUARE, 0.3, softmax=softmax)
+    found = reference.queries(logits, shares, (cases.SIZE, cases.SIZE), 0.3, softmax=softmax)
     agree(detected(described, outputs, 0.3), found, STRETCHED)
 
 
@@ -246,7 +246,7 @@ def test_values_have_the_scale_the_family_was_trained_with(name: str) -> None:
     got = planes[top : top + inner[1], left : left + inner[0]]
     np.testing.assert_allclose(got, FORMS[name](rgb), atol=2e-5 * max(1.0, float(np.abs(got).max())))
     padding = {"yolox": 114.0, "yolov5": 114.0, "yolov8": 114.0, "yolo-end2end": 114.0}.get(name, 0.0)
-    if inner != tuple(SQUARE):
+    if inner != (cases.SIZE, cases.SIZE):
         around = FORMS[name](np.full((1, 1, 3), padding))[0, 0]
         np.testing.assert_allclose(planes[-1, -1], around, atol=1e-4)
 
@@ -255,7 +255,7 @@ def test_bytes_in_planes_are_not_normalised() -> None:
     case = cases.yolov8()
     picture = replace(case.info.image_input(), dtype="tensor(uint8)")
     feeds, _ = make_detector(replace(case.info, inputs=(picture,))).preprocess(FRAME, SQUARE)
-    assert feeds["image"].dtype == np.uint8 and feeds["image"].shape == (1, 3, *SQUARE)
+    assert feeds["image"].dtype == np.uint8 and feeds["image"].shape == (1, 3, cases.SIZE, cases.SIZE)
     assert feeds["image"][0, :, -1, -1].tolist() == [114, 114, 114]
 
 

@@ -22,7 +22,7 @@ from inference.looking import Ask, Search, Seen, look_at
 from inference.matcher import Matcher, MatcherSettings
 from inference.recovery import Recovery
 from inference.tracker import Tracker, TrackerSettings
-from inference.types import FrameResult, MatchState, Outcome, Plan, Track
+from inference.types import Box, FrameResult, MatchState, Outcome, Plan, Track
 from inference.views import in_sight
 from stream.clock import Clock, MonotonicClock
 from stream.types import Frame, StreamId

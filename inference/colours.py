@@ -66,11 +66,13 @@ class Colour:
         share: of the product's pixels, 0..1.
         confidence: 0..1, how clearly its pixels are this colour and no neighbouring one; a belief, not a
             measured share of right answers.
+        lab: where these pixels are on average, CIE Lab.
     """
 
     name: str
     share: float
     confidence: float
+    lab: tuple[float, float, float]
 
 
 def lab(rgb: NDArray[np.uint8] | Floats) -> Floats:
@@ -147,6 +149,13 @@ def foreground(pixels: Floats) -> Floats:
     return cast(Floats, (centre if full else kept).astype(np.float32))
 
 
+def _mean(pixels: Floats, weight: Floats) -> tuple[float, float, float]:
+    """Average of Lab pixels (n, n, 3), each counting `weight` (n * n,)."""
+    whole = max(float(weight.sum()), 1e-6)
+    lightness, a, b = (pixels.reshape(-1, 3) * weight[:, None]).sum(axis=0) / whole
+    return round(float(lightness), 1), round(float(a), 1), round(float(b), 1)
+
+
 def colours(crop: NDArray[np.uint8], *, most: int = 3, least: float = 0.15) -> tuple[Colour, ...]:
     """Dominant colours of the product in an RGB crop uint8 (h, w, 3), most of it first.
 
@@ -174,5 +183,5 @@ def colours(crop: NDArray[np.uint8], *, most: int = 3, least: float = 0.15) -> t
         part = float(mine.sum() / max(float(weight.sum()), 1e-6))
         if part >= least or not found:
             sure = float((belief[:, k] * mine).sum() / max(float(mine.sum()), 1e-6))
-            found.append(Colour(NAMES[int(k)], round(part, 4), round(sure, 4)))
+            found.append(Colour(NAMES[int(k)], round(part, 4), round(sure, 4), _mean(pixels, mine)))
     return tuple(sorted(found, key=lambda colour: -colour.share)[:most])

@@ -96,6 +96,11 @@ class IndexHolder:
         self._index = None if index is None else index.without(products)
         self.taught = self.taught.without(products)
 
+    def views(self, product: str) -> Floats:
+        """Vectors of a product, float32 (n, dim); none before the first index."""
+        index = self._index
+        return np.zeros((0, 0), np.float32) if index is None else index.views(product)
+
     def search(
         self, vectors: Floats, k: int, within: Collection[str] | None = None
     ) -> list[list[tuple[str, float]]]:

@@ -77,6 +77,11 @@ class LoadedIndex:
             self._ids = frozenset(names)
         return self._ids
 
+    def views(self, product: str) -> Floats:
+        """Vectors of a product, float32 (n, dim): a copy; none where it is not there."""
+        rows = self._owners.rows((product,))
+        return np.array(self._vectors[rows if self._removed is None else rows[~self._removed[rows]]])
+
     def without(self, products: Collection[str]) -> LoadedIndex:
         """This index less `products`; it shares everything with this one. Cheap: no graph is built."""
         removed = np.zeros(len(self._owners), bool) if self._removed is None else self._removed.copy()

@@ -66,6 +66,8 @@ CORES = (
     "inference/detectors/picodet.py",
     "inference/detectors/ssd.py",
     "inference/classes.py",
+    "inference/allowance.py",
+    "inference/search.py",
     "vitrine/zoo/resume.py",
     "overlay/hotspots.py",
     "overlay/policy.py",
@@ -78,10 +80,14 @@ CORES = (
     "overlay/pace.py",
     "overlay/frames.py",
     "overlay/binary.py",
+    "overlay/search.py",
+    "overlay/compat.py",
     "vitrine/demo_score.py",
     "vitrine/diagnose.py",
     "vitrine/hold.py",
     "vitrine/rolling.py",
+    "vitrine/recorder.py",
+    "vitrine/sightings.py",
 )
 SHELL_ONLY = {"asyncio", "socket", "time", "threading", "onnxruntime", "redis", "websockets", "aiohttp"}
 FILE_LINES = 400

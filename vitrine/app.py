@@ -19,6 +19,7 @@ from vitrine.front import Front, late_upgrade
 from vitrine.http import build_app
 from vitrine.http_api import Api
 from vitrine.http_rtc import RtcEndpoints
+from vitrine.http_search import SearchEndpoints
 from vitrine.keys import Keys
 from vitrine.recognition import Recognition
 from vitrine.status import engine_figures, not_ready
@@ -101,6 +102,7 @@ class Server:
         routes = [
             *api.routes(),
             *RtcEndpoints(engine.hub, engine.auth).routes(),
+            *SearchEndpoints(engine.hub, engine.auth, engine.search, engine.clock).routes(),
             web.get("/ws/{stream}", upgrade),
         ]
         self._runner = web.AppRunner(build_app(routes), access_log=None, handle_signals=False)

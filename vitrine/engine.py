@@ -29,15 +29,18 @@ from stream.settings import RtcSettings
 from stream.sources.base import open_source
 from stream.types import MediaTime, StreamId, stream_id
 from vitrine.auth import Authenticator, Role, origin_allowed
+from vitrine.company import Company
 from vitrine.config import Config
 from vitrine.errors import AuthError, UnknownStream
 from vitrine.hub import Hub, StreamRuntime
 from vitrine.keys import load_keys
+from vitrine.looking import Looking
 from vitrine.metrics import DeviceCollector, Metrics
-from vitrine.moments import stream_memory
+from vitrine.moments import Moments, stream_memory
 from vitrine.pipeline import Pipeline, PipelineParts
 from vitrine.recognition import Recognition, load_recognition, refresh_index_off_loop
 from vitrine.refresh import Refresher
+from vitrine.search import Searcher, SearchParts
 from vitrine.shop import Shop, shop_policy
 from vitrine.show import Show, ShowSettings
 from vitrine.trace import Trace
@@ -45,6 +48,7 @@ from vitrine.version import version
 
 log = logging.getLogger(__name__)
 
+_FORGET_S = 5.0
 _SOURCE_RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -65,6 +69,7 @@ class Engine:
     gateway: Gateway
     recognition: Recognition
     shop: Shop
+    search: Searcher
 
     def __init__(self, config: Config, clock: Clock, recognition: Recognition | None = None) -> None:
         self.config = config
@@ -106,6 +111,8 @@ class Engine:
         if config.catalog.feed:
             await self._first_feed()
         await self.refresh_catalogue()
+        self.search = self._search()
+        self._stack.callback(self.search.moments.close)
         if config.server.trace:
             self._trace = Trace(config.server.trace)
             self._stack.callback(self._trace.close)
@@ -135,6 +142,7 @@ class Engine:
         if config.catalog.feed and config.catalog.refresh_ms:
             refresher = Refresher(self._refresh_feed, config.catalog.refresh_ms * 1_000_000, self.clock)
             self._pulls.append(tasks.create_task(refresher.run(), name="feed"))
+        self._pulls.append(tasks.create_task(self._forget(), name="forget"))
 
     async def stop(self, drain_s: float) -> None:
         """Let viewers and publishers go, then release everything."""
@@ -267,6 +275,26 @@ class Engine:
             self.metrics.stream(stream).stage("publish", now_ns - published_ns, now_ns)
         if self._trace is not None:
             self._trace.sent(stream, time, now_ns)
+
+    def _search(self) -> Searcher:
+        config = self.config
+        parts = SearchParts(
+            looking=Looking(self.recognition, config.search.device_share, self.clock),
+            moments=Moments(self.clock),
+            company=Company(self.store, self.shop.ledger),
+            store=self.store,
+            policy=shop_policy(config.catalog),
+            clock=self.clock,
+        )
+        return Searcher(parts, config.search)
+
+    async def _forget(self) -> None:
+        """Forget recorded video in time, also that of streams whose publisher has left."""
+        while True:
+            await asyncio.sleep(_FORGET_S)
+            for runtime in self.hub:
+                if runtime.memory is not None:
+                    runtime.memory.recorder.prune(self.clock.now_ns())
 
     def _refusal(self) -> str:
         return self.recognition.share.refusal(self.clock.now_ns())

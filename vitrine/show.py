@@ -80,6 +80,10 @@ class Show:
         """Everything a viewer would be told now."""
         return self._author.snapshot()
 
+    def listed(self) -> ShowList:
+        """The show's list, less what may not be shown now."""
+        return self._consent.limit(self._author.shown())
+
     # ---- what the host does --------------------------------------------------------------------------------
 
     def set_products(self, products: Sequence[Product]) -> None:
@@ -135,7 +139,7 @@ class Show:
 
     def publish(self, result: FrameResult) -> HotspotFrame:
         """Project, author and send one result; positions go out at once."""
-        frame = self._projector.project(result, self._consent.limit(self._author.shown()))
+        frame = self._projector.project(result, self.listed())
         self._publisher.positions(frame)
         # without viewers detections are rare on purpose: that says nothing about a viewer's wait
         if result.outcome is Outcome.DETECTED and not self._settings.latency_ms and self._viewers():

@@ -12,12 +12,13 @@ from itertools import islice
 from pathlib import Path
 
 from overlay.errors import CatalogError
+from overlay.ledger.together import INDEXES, together
 from overlay.ledger.types import Entry, Kind, SummaryRow
 
 log = logging.getLogger(__name__)
 
 _COLUMNS = tuple(field.name for field in fields(Entry))
-_SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS entries (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL, stream TEXT NOT NULL, product_id TEXT NOT NULL, viewer TEXT NOT NULL,
@@ -30,7 +31,7 @@ CREATE TRIGGER IF NOT EXISTS entries_stay BEFORE UPDATE ON entries
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS entries_remain BEFORE DELETE ON entries
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-"""
+{INDEXES}"""
 _SUMMARY = f"""
 SELECT host, product_id, sum(kind = '{Kind.IMPRESSION}'), sum(kind = '{Kind.TAP}'), sum(kind = '{Kind.CART}'),
     sum(kind = '{Kind.ORDER}'), count(DISTINCT viewer),
@@ -103,6 +104,14 @@ class SqliteLedger:
         connection = self._connect()
         try:
             return [SummaryRow(*row) for row in connection.execute(_SUMMARY, (stream, stream))]
+        finally:
+            connection.close()
+
+    def together(self, product_id: str) -> dict[str, float]:
+        """Products that the same people wanted in the same show, each with how strongly, 0..1. Blocking."""
+        connection = self._connect()
+        try:
+            return together(connection, product_id)
         finally:
             connection.close()
 

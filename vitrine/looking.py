@@ -1,0 +1,199 @@
+"""The device's part of a search: detect, cut, embed, compare, in one job that yields to the live streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import numpy as np
+
+from inference.allowance import Allowance
+from inference.deadline import Cancelled, RunHandle
+from inference.geometry import pad_box
+from inference.search import (
+    Refusal,
+    Scene,
+    Thing,
+    Thresholds,
+    crops_of,
+    inside,
+    merged,
+    refusal,
+    scene_of,
+    without_heads,
+)
+from inference.types import Box, Rung
+from stream.clock import Clock
+from stream.types import Frame, MediaTime, StreamId
+from vitrine.errors import Busy
+from vitrine.moments import Moment
+from vitrine.recognition import Recognition
+
+T = TypeVar("T")
+Ranked = list[tuple[str, float]]
+
+PRIORITY: Final = 2
+"""After the live streams' detections (0) and embeddings (1)."""
+DEADLINE_NS: Final = 2_000_000_000
+PATIENCE_NS: Final = 500_000_000
+"""A search waits so long for its share of the device, then it is refused."""
+DEAR_NS: Final = 40_000_000
+"""A detector's size is too dear for a search when a run takes longer."""
+CROP_PAD: Final = 0.04
+"""As the live matcher's: what the embedder's thresholds are calibrated for."""
+KEPT_SCENES: Final = 64
+MOST_OBJECTS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found in one picture.
+
+    Attributes:
+        scene: what is there.
+        refused: why the region was not searched; None where it was.
+        ranked: for each region or object, its nearest products and their cosines, best first.
+        took_ns: on the device.
+    """
+
+    scene: Scene
+    refused: Refusal | None
+    ranked: list[Ranked]
+    took_ns: int
+
+
+def chosen(scene: Scene, person: Box | None) -> tuple[Thing, ...]:
+    """The products of a scene that are compared, or those of one person in it; the surest few."""
+    things = scene.products if person is None else inside(person, scene.products)
+    return things[:MOST_OBJECTS]
+
+
+class Looking:
+    """Runs the models for searches. Event loop only.
+
+    Args:
+        recognition: the models, shared with the live streams.
+        share: of the device's time that searches may take.
+        clock: the engine's clock.
+    """
+
+    def __init__(self, recognition: Recognition, share: float, clock: Clock) -> None:
+        self._models, self._clock = recognition, clock
+        self._allowance = Allowance(share)
+        self._scenes: OrderedDict[tuple[StreamId, MediaTime], Scene] = OrderedDict()
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What the embedder's cosines mean."""
+        own = self._models.embedder.calibration
+        return Thresholds(own.exact, own.similar, own.margin)
+
+    async def region(self, moment: Moment, region: Box, k: int, within: Collection[str] | None) -> Looked:
+        """What a region of a moment looks like, unless it may not be searched.
+
+        Raises:
+            Busy: the device has no time for searches now.
+        """
+        rung = self._rung()
+
+        def job(handle: RunHandle) -> Looked:
+            began_ns = self._clock.now_ns()
+            scene = self._scene(moment, rung, handle)
+            refused = refusal(region, scene)
+            ranked: list[Ranked] = []
+            if refused is None:
+                ranked = [merged(self._compare(moment, scene, crops_of(region, scene), (k, within), handle))]
+            return Looked(scene, refused, ranked, self._clock.now_ns() - began_ns)
+
+        return await self._run(job)
+
+    async def objects(
+        self, moment: Moment, person: Box | None, k: int, within: Collection[str] | None
+    ) -> Looked:
+        """What the objects of a moment look like, those that are `chosen`.
+
+        Raises:
+            Busy: the device has no time for searches now.
+        """
+        rung = self._rung()
+
+        def job(handle: RunHandle) -> Looked:
+            began_ns = self._clock.now_ns()
+            scene = self._scene(moment, rung, handle)
+            boxes = [thing.box for thing in chosen(scene, person)]
+            ranked = self._compare(moment, scene, boxes, (k, within), handle) if boxes else []
+            return Looked(scene, None, ranked, self._clock.now_ns() - began_ns)
+
+        return await self._run(job)
+
+    def like_product(self, product_id: str, k: int, within: Collection[str] | None) -> list[Ranked]:
+        """Nearest products of each view of a product, itself among them. Blocking; any thread, no model."""
+        index = self._models.index
+        views = index.views(product_id)
+        return index.search(views, k, within) if len(views) else []
+
+    def _rung(self) -> Rung:
+        """The largest size that a search can afford."""
+        models, now_ns = self._models, self._clock.now_ns()
+        rungs = models.detector.rungs
+        cheap = (rung for rung in rungs if models.share.costs.typical_ns(rung, now_ns) <= DEAR_NS)
+        return next(cheap, rungs[-1])
+
+    async def _run(self, job: Callable[[RunHandle], T]) -> T:
+        clock, allowance = self._clock, self._allowance
+        wait_ns = allowance.wait_ns(clock.now_ns())
+        if wait_ns > PATIENCE_NS:
+            raise Busy("search: searches have used up their share of the inference device; try again shortly")
+        if wait_ns:
+            await asyncio.sleep(wait_ns / 1e9)
+        took_ns = 0
+
+        def timed(handle: RunHandle) -> T:
+            nonlocal took_ns
+            began_ns = clock.now_ns()
+            try:
+                return job(handle)
+            finally:
+                took_ns = clock.now_ns() - began_ns
+
+        found = await self._models.device.run(timed, clock.now_ns() + DEADLINE_NS, priority=PRIORITY)
+        allowance.spent(took_ns, clock.now_ns())
+        if isinstance(found, Cancelled):
+            raise Busy("search: the inference device had no time for it; try again in a moment")
+        return found
+
+    # ---- on the device's thread ----------------------------------------------------------------------------
+
+    def _scene(self, moment: Moment, rung: Rung, handle: RunHandle) -> Scene:
+        """What is in the picture: detected once, remembered for the next question about it."""
+        key = moment.stream, moment.time
+        scene = self._scenes.get(key)
+        if scene is None:
+            pixels = moment.pixels
+            frame = Frame(moment.stream, moment.time, 0, 0, 0, pixels)
+            found = self._models.detector.detect(frame, rung, handle, self._clock).detections
+            scene = self._scenes[key] = scene_of(found, pixels.width / pixels.height)
+            if len(self._scenes) > KEPT_SCENES:
+                self._scenes.popitem(last=False)
+        return scene
+
+    def _compare(
+        self,
+        moment: Moment,
+        scene: Scene,
+        boxes: Sequence[Box],
+        asked: tuple[int, Collection[str] | None],
+        handle: RunHandle,
+    ) -> list[Ranked]:
+        """Nearest products of each box, heads left out of the crops; `asked`: how many, within which."""
+        embedder, index = self._models.embedder, self._models.index
+        if not len(index):
+            return [[] for _ in boxes]
+        grown = [pad_box(box, CROP_PAD) for box in boxes]
+        crops = [without_heads(moment.pixels.crop(box, embedder.size), box, scene) for box in grown]
+        vectors = embedder.embed(np.stack(crops), handle)
+        handle.check()
+        return index.search(vectors, *asked)

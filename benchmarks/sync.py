@@ -147,7 +147,7 @@ class Stage:
             "others_cores": used["others_cores"],
         }
 
-    async def cost(self, seed: int, rounds: int = 3, seconds: float = 8.0) -> list[Row]:
+    async def cost(self, seed: int, rounds: int = 5, seconds: float = 8.0) -> list[Row]:
         """Processor time of a whole browser that shows the viewer page, with the overlay and without.
 
         Judged per frame shown, for thirty of them a second: a page that drops frames is not cheap.

@@ -39,6 +39,7 @@ const INTERPOLATE_TICKS = 600 * TICKS_PER_MS;
 const EXTRAPOLATE_TICKS = 400 * TICKS_PER_MS;
 const KEEP_TICKS = 8000 * TICKS_PER_MS;
 const JUMP_TICKS = 60_000 * TICKS_PER_MS;
+const BEND_LIMIT = 0.25; // of a box's side: what bends a path further is no motion
 const CALM_MS = 3000; // so long without a prediction drawn, and they are not needed
 const KEEP_SAMPLES = 512;
 const KEEP_EPOCHS = 4;
@@ -179,13 +180,37 @@ export function disclosureWord(/** @type {Card|undefined} */ card) {
   return paid ? "Paid" : card.third_party ? "Partner" : "";
 }
 
-/** Between a (0) and b (1); f above 1 extrapolates. Ids in both only; clamped to the picture; gone when outside it. */
-function blend(a, b, f) {
+/**
+ * How far the straight line from a to b misses the path at f (0..1): the cubic whose slopes at a and b are those of the
+ * parabolas through three samples (Bessel's tangents; de Boor, A Practical Guide to Splines, ch. IV). With one neighbour
+ * the path is its parabola, without any it is straight.
+ *
+ * @param {number|undefined} before value of the sample before a, which is `toBefore` intervals a..b away
+ * @param {number|undefined} after value of the sample after b
+ */
+export function bend(a, b, f, before, toBefore, after, toAfter) {
+  const step = b - a;
+  const atA = before === undefined ? null : ((a - before) / toBefore - step) / (1 + toBefore);
+  const atB = after === undefined ? null : ((after - b) / toAfter - step) / (1 + toAfter);
+  return f * (1 - f) * ((1 - f) * (atA ?? -(atB ?? 0)) - f * (atB ?? -(atA ?? 0)));
+}
+
+/**
+ * Between a (0) and b (1); f above 1 extrapolates. Ids in both only; clamped to the picture; gone when outside it.
+ *
+ * @param {{spots: Map<number, Spot>, gap: number}|null} before sample before a, `gap` intervals a..b away: bends the path
+ */
+function blend(a, b, f, before = null, after = null) {
   const spots = [];
   for (const [id, to] of b.spots) {
     const from = a.spots.get(id);
     if (!from) continue;
-    const at = (key) => clamp(from[key] + (to[key] - from[key]) * f, 0, 1);
+    const [last, next] = [before?.spots.get(id), after?.spots.get(id)];
+    const at = (key) => {
+      const most = BEND_LIMIT * (key.startsWith("x") ? to.x1 - to.x0 : to.y1 - to.y0);
+      const off = bend(from[key], to[key], f, last?.[key], before?.gap, next?.[key], after?.gap);
+      return clamp(from[key] + (to[key] - from[key]) * f + clamp(off, -most, most), 0, 1);
+    };
     const spot = { ...(f < 0.5 ? from : to), x0: at("x0"), y0: at("y0"), x1: at("x1"), y1: at("y1") };
     if (spot.x1 > spot.x0 && spot.y1 > spot.y0) spots.push(spot);
   }
@@ -255,7 +280,7 @@ export class SampleHistory {
     let to = here + 1;
     while (to < list.length && !list[to].measured) to++;
     if (from >= 0 && to < list.length && ticksBetween(list[to].rtp, list[from].rtp) <= INTERPOLATE_TICKS) {
-      return { kind: "interpolated", spots: this.#between(list[from], list[to], key), ageTicks };
+      return { kind: "interpolated", spots: this.#along(list, from, to, key), ageTicks };
     }
     if (last.rtp === key) return { kind: "predicted", spots: [...last.spots.values()], ageTicks };
     const next = list[here + 1];
@@ -270,6 +295,19 @@ export class SampleHistory {
     let index = list.length - 1;
     while (index >= 0 && ticksBetween(list[index].rtp, key) > 0) index--;
     return index;
+  }
+
+  /** Between two measured samples, on the path that the measured ones before and after show. */
+  #along(list, from, to, key) {
+    const [a, b] = [list[from], list[to]];
+    const whole = ticksBetween(b.rtp, a.rtp);
+    const neighbour = (index, step) => {
+      let at = index + step;
+      while (list[at] && !list[at].measured) at += step;
+      const gap = list[at] ? Math.abs(ticksBetween(list[at].rtp, list[index].rtp)) : Infinity;
+      return gap <= INTERPOLATE_TICKS ? { spots: list[at].spots, gap: gap / whole } : null;
+    };
+    return blend(a, b, ticksBetween(key, a.rtp) / whole, neighbour(from, -1), neighbour(to, 1));
   }
 
   #between(a, b, key) {

@@ -48,6 +48,32 @@ describe("drawing rule", () => {
     assert.equal(left(drawing), 2000);
   });
 
+  test("between measured samples the box follows the path of its neighbours, at whatever distance they are", () => {
+    const path = (ms) => 2000 + 0.002 * ms * ms - 0.8 * ms + (ms * ms * ms) / 1e6; // 1/10000 of the picture
+    const times = [0, 130, 300, 500, 640];
+    const all = historyOf(...times.map((ms) => sample(ms * MS, Math.round(path(ms)))));
+    const alone = historyOf(...[130, 300].map((ms) => sample(ms * MS, Math.round(path(ms)))));
+    for (const ms of [150, 200, 233, 290]) {
+      assert.ok(Math.abs(left(all.draw(1, ms * MS)) - path(ms)) <= 2, `at ${ms} ms`);
+    }
+    assert.ok(Math.abs(left(alone.draw(1, 215 * MS)) - path(215)) > 10, "a line is not the path");
+  });
+
+  test("one neighbour bends the path as a parabola, and only within 600 ms", () => {
+    const path = (ms) => 3000 + 0.004 * ms * ms;
+    for (const times of [[0, 100, 300], [100, 300, 450]]) {
+      const history = historyOf(...times.map((ms) => sample(ms * MS, Math.round(path(ms)))));
+      assert.ok(Math.abs(left(history.draw(1, 200 * MS)) - path(200)) <= 1, String(times));
+    }
+    const far = historyOf(sample(0, 3000), sample(601 * MS, 5000), sample(801 * MS, 5000));
+    assert.equal(left(far.draw(1, 701 * MS)), 5000);
+  });
+
+  test("a jump does not bend a path further than a quarter of the box", () => {
+    const history = historyOf(sample(0, 0), sample(100 * MS, 5000), sample(200 * MS, 5000), sample(300 * MS, 9000));
+    assert.ok(Math.abs(left(history.draw(1, 133 * MS)) - 5000) <= 250);
+  });
+
   test("interpolation goes across the wrap of the clock", () => {
     const drawing = historyOf(sample(U32 - 3000, 1000), sample(3000, 3000)).draw(1, 0);
     assert.equal(drawing.kind, "interpolated");

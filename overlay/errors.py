@@ -48,3 +48,27 @@ class BusError(EngineError):
     code = "bus"
     retryable = True
     http_status = 503
+
+
+class GapError(BusError):
+    """An event does not follow the last one that the bus holds.
+
+    Attributes:
+        last: number of that one, 0 when the bus holds nothing of this log (any more).
+    """
+
+    code = "bus-gap"
+    retryable = False
+
+    def __init__(self, seq: int, last: int) -> None:
+        super().__init__(
+            f"event {seq} does not follow {last} in the log of this stream; publish the missing ones first"
+        )
+        self.last = last
+
+
+class FencedError(BusError):
+    """Sent under a lease that another node has taken over since: that node speaks for the stream now."""
+
+    code = "bus-fenced"
+    retryable = False

@@ -130,12 +130,13 @@ class OverlayAuthor:
     Args:
         stream: whose overlay.
         log_id: names this log, 1..64 characters, different for every author that ever lived.
+        start: state of another author, who is gone, to go on from; its log goes on as well.
     """
 
-    def __init__(self, stream: StreamId, log_id: str) -> None:
+    def __init__(self, stream: StreamId, log_id: str, start: Snapshot | None = None) -> None:
         self.stream = stream
-        self._state = _empty(stream, log_id)
-        self._pids: dict[str, int] = {}
+        self._state = _empty(stream, log_id) if start is None else replace(start, pos=None, recovered=False)
+        self._pids: dict[str, int] = {card.id: card.pid for card in self._state.products}
         self._measured: Sample | None = None
         self._predicted: Sample | None = None
         self._shown: ShowList | None = None  # asked for with every frame, changed by events only
@@ -260,6 +261,11 @@ class OverlayAuthor:
                 hidden=frozenset(ids[pid] for pid in self._state.hidden),
             )
         return self._shown
+
+    @property
+    def epoch(self) -> int:
+        """Number of the newest publisher connection that was told of; 0 before the first."""
+        return max((known.epoch for known in self._state.epochs), default=0)
 
     def snapshot(self) -> Snapshot:
         """Everything, as a viewer who arrives now needs it."""

@@ -24,7 +24,7 @@ FENCES = {
     "onnxruntime": "inference/runtime.py",
     "onnx": "inference/ladder.py",
     "hnswlib": "inference/index.py",
-    "redis": "overlay/bus/redis.py",
+    "redis": "overlay/bus/redis",
     "websockets": "overlay/gateway.py",
     "jwt": "vitrine/auth.py",
     "cryptography": "vitrine/tls.py",

@@ -10,6 +10,8 @@ What every implementation guarantees, and `tests/overlay/bus/test_contract.py` c
   in order, without a gap. Where that is not possible (the log was trimmed, another author began) it delivers
   a fresh snapshot instead, never a part. What is lost on the way is repaired within one second.
 - **Order of writers**: one author per stream at a time. The caller serialises `publish`; a gap is refused.
+- **Fences** (Kleppmann 2016, "How to do distributed locking"): what is sent under a lower number than the
+  stream's lease bears (`overlay.bus.registry`), or than was seen before, changes nothing and reaches nobody.
 """
 
 from __future__ import annotations
@@ -68,19 +70,31 @@ class Subscription(Protocol):
 class Bus(Protocol):
     """Carries streams between nodes."""
 
-    def post_positions(self, stream: StreamId, item: PositionsItem) -> None:
-        """Send positions to whoever listens now."""
+    def post_positions(self, stream: StreamId, item: PositionsItem, fence: int = 0) -> None:
+        """Send positions to whoever listens now, if `fence` is not outdated."""
 
-    async def publish(self, stream: StreamId, event: Event | None, snapshot: Snapshot) -> None:
+    async def publish(
+        self, stream: StreamId, event: Event | None, snapshot: Snapshot, fence: int = 0
+    ) -> None:
         """Store and send an event with the snapshot that contains it.
 
         Args:
             stream: whose.
             event: the next of the log `snapshot.log`; None stores a first snapshot alone.
             snapshot: the state after `event`.
+            fence: number of the lease it is sent under; 0 for none.
 
         Raises:
-            BusError: unreachable (retryable: publish the same again), or `event` leaves a gap.
+            FencedError: the stream is another node's by now.
+            GapError: `event` does not follow what is held; publish what is missing first.
+            BusError: unreachable (retryable: publish the same again).
+        """
+
+    async def read(self, stream: StreamId) -> SnapshotItem | None:
+        """What is held of a stream now, for an author who goes on with it; None when nothing is.
+
+        Raises:
+            BusError: unreachable.
         """
 
     async def subscribe(self, stream: StreamId) -> Subscription:

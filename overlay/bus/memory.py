@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from overlay.bus.base import TAIL, BusItem, EventItem, PositionsItem, SnapshotItem
-from overlay.errors import BusError
+from overlay.errors import FencedError, GapError
 from overlay.messages import Event, Snapshot, encode
 from stream.types import StreamId
 
@@ -22,6 +22,7 @@ class _Stream:
     snapshot: Snapshot | None = None
     tail: deque[Event] = field(default_factory=lambda: deque(maxlen=TAIL))
     subscribers: list[MemorySubscription] = field(default_factory=list)
+    fence: int = 0
 
 
 class MemorySubscription:
@@ -75,15 +76,24 @@ class MemoryBus:
     def _of(self, stream: StreamId) -> _Stream:
         return self._streams.setdefault(stream, _Stream())
 
-    def post_positions(self, stream: StreamId, item: PositionsItem) -> None:
-        """See `Bus`."""
-        for subscriber in self._of(stream).subscribers:
-            subscriber.offer(item)
-
-    async def publish(self, stream: StreamId, event: Event | None, snapshot: Snapshot) -> None:
+    def post_positions(self, stream: StreamId, item: PositionsItem, fence: int = 0) -> None:
         """See `Bus`."""
         held = self._of(stream)
+        if fence >= held.fence:
+            for subscriber in held.subscribers:
+                subscriber.offer(item)
+
+    async def publish(
+        self, stream: StreamId, event: Event | None, snapshot: Snapshot, fence: int = 0
+    ) -> None:
+        """See `Bus`."""
+        held = self._of(stream)
+        if fence < held.fence:
+            raise FencedError(f"lease {fence} of this stream was followed by {held.fence}")
+        held.fence = fence
         if held.snapshot is None or held.snapshot.log != snapshot.log:
+            if event is not None and event.seq > 1:
+                raise GapError(event.seq, 0)
             held.tail.clear()
             if event is not None:
                 held.tail.append(event)
@@ -93,12 +103,7 @@ class MemoryBus:
         if event is None or event.seq <= held.snapshot.seq:
             return
         if event.seq != held.snapshot.seq + 1:
-            raise BusError(
-                f"event {event.seq} does not follow {held.snapshot.seq} in the log of this stream; "
-                "publish the missing ones first",
-                code="bus-gap",
-                retryable=False,
-            )
+            raise GapError(event.seq, held.snapshot.seq)
         held.snapshot = snapshot
         held.tail.append(event)
         self._offer(held, EventItem(event, encode(event)))
@@ -118,6 +123,11 @@ class MemoryBus:
     def subscribers(self, stream: StreamId) -> int:
         """Who follows a stream now."""
         return len(self._of(stream).subscribers)
+
+    async def read(self, stream: StreamId) -> SnapshotItem | None:
+        """See `Bus`."""
+        held = self._of(stream)
+        return None if held.snapshot is None else SnapshotItem(held.snapshot, tuple(held.tail))
 
     async def forget(self, stream: StreamId) -> None:
         """See `Bus`."""

@@ -1,9 +1,11 @@
-"""The bus over Redis (7 or newer; a single server or a cluster). Nothing else imports redis.
+"""The bus over Redis (7 or newer; one server, one watched by Sentinel, or a cluster).
 
-Per stream, in one hash slot: a hash with the snapshot, a stream with the newest events, a sharded channel.
-One script stores the snapshot, appends the event and publishes it, so no reader ever sees one without the
-other. Subscribers are woken by the channel, check that events are contiguous and read what they missed from
-the stream; a look at the log every second finds what a lost message would have told.
+Per stream, in one hash slot: a hash with the snapshot, a stream with the newest events, a sharded channel and
+the lease. One script checks the fence, stores the snapshot, appends the event and publishes it, so no reader
+ever sees one without the other. Subscribers are woken by the channel, check that events are contiguous and
+read what they missed from the stream; a look at the log every second finds what a lost message would have
+told. A channel that stays silent although the stream lives (authors make themselves heard every two seconds)
+belongs to a server that is cut off or no longer the primary: it is subscribed to anew.
 """
 
 from __future__ import annotations
@@ -16,24 +18,20 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, RedisError
 
 from overlay.bus.base import TAIL, BusItem, EventItem, PositionsItem, SnapshotItem
-from overlay.bus.scripts import FORGET, LOAD, PUBLISH
-from overlay.errors import BusError
+from overlay.bus.redis_link import FAILURES, KEEP_MS, RETRY_S, TIMEOUT_S, RedisLink
+from overlay.bus.scripts import FORGET, LOAD, POSITIONS, PUBLISH
+from overlay.errors import BusError, FencedError, GapError
 from overlay.messages import Event, Positions, Snapshot, encode
 from stream.types import StreamId
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
-_TIMEOUT_S = 2.0
-_RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
-_FAILURES = (RedisError, RedisClusterException, OSError, TimeoutError, asyncio.IncompleteReadError)
+_DEAF_S = 5.0
+"""A live stream that is not heard of for so long is subscribed to anew."""
 
 _event_decoder = msgspec.json.Decoder(Event)
 _positions_decoder = msgspec.json.Decoder(Positions)
@@ -41,59 +39,62 @@ _snapshot_decoder = msgspec.json.Decoder(Snapshot)
 
 
 @dataclass(frozen=True, slots=True)
-class _Keys:
+class StreamKeys:
     """A stream's keys; the braces put them into one slot of a cluster."""
 
     state: str
     log: str
     channel: str
+    lease: str
+    viewers: str
 
     @staticmethod
-    def of(stream: StreamId) -> _Keys:
+    def of(stream: StreamId) -> StreamKeys:
+        """The keys of `stream`."""
         base = f"vitrine:{{{stream}}}"
-        return _Keys(f"{base}:state", f"{base}:log", f"{base}:live")
+        return StreamKeys(*(f"{base}:{name}" for name in ("state", "log", "live", "lease", "viewers")))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What Redis holds of a stream, as one look found it.
+
+    Attributes:
+        log: name of the log.
+        live: a publisher delivers.
+        news: the snapshot and the events after those asked for; None when there is nothing new.
+    """
+
+    log: str
+    live: bool
+    news: SnapshotItem | None
 
 
 class RedisBus:
     """A `Bus` over Redis. Event loop only.
 
     Args:
-        url: ``redis://``, ``rediss://``, ``unix://``, or ``redis+cluster://`` with any node of a cluster.
+        link: the way to Redis, or its address (see `RedisLink`).
 
     Attributes:
-        positions_lost: positions that were overwritten or could not be sent.
+        positions_lost: positions that were overwritten, fenced off or could not be sent.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, link: RedisLink | str) -> None:
         self.positions_lost = 0
-        self._cluster = url.startswith("redis+cluster://")
-        retry = Retry(NoBackoff(), 1)
-        options: dict[str, Any] = {
-            "socket_timeout": _TIMEOUT_S,
-            "socket_connect_timeout": _TIMEOUT_S,
-            "protocol": 2,
-            "retry": retry,
-        }
-        try:
-            self._client: Redis | RedisCluster = (
-                RedisCluster.from_url(url.replace("redis+cluster://", "redis://", 1), **options)
-                if self._cluster
-                else Redis.from_url(url, **options)
-            )
-        except ValueError as error:
-            raise BusError(f"bus address: {error}", code="bus-address", retryable=False) from None
-        self._slots: dict[StreamId, PositionsItem] = {}
+        self.link = RedisLink(link) if isinstance(link, str) else link
+        self._slots: dict[StreamId, tuple[PositionsItem, int]] = {}
         self._wake = asyncio.Event()
         self._closing = False
         self._writer: asyncio.Task[None] | None = None
 
     # ---- authors -------------------------------------------------------------------------------------------
 
-    def post_positions(self, stream: StreamId, item: PositionsItem) -> None:
+    def post_positions(self, stream: StreamId, item: PositionsItem, fence: int = 0) -> None:
         """See `Bus`. What the writer has not sent yet is overwritten."""
         if stream in self._slots:
             self.positions_lost += 1
-        self._slots[stream] = item
+        self._slots[stream] = item, fence
         self._wake.set()
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write())
@@ -103,38 +104,47 @@ class RedisBus:
             await self._wake.wait()
             self._wake.clear()
             for stream in list(self._slots):
-                item = self._slots.pop(stream)
+                item, fence = self._slots.pop(stream)
+                keys = StreamKeys.of(stream)
                 try:
-                    channel = _Keys.of(stream).channel
-                    await self._client.execute_command("SPUBLISH", channel, b"p" + item.encoded)
-                except _FAILURES as error:
+                    sent = await self.link.run(
+                        POSITIONS, (keys.channel, keys.lease), b"p" + item.encoded, fence
+                    )
+                    self.positions_lost += 1 - int(sent)
+                except BusError as error:
                     if self.positions_lost == 0:
                         log.warning("positions cannot be sent", extra={"reason": str(error)})
                     self.positions_lost += 1
-                    await asyncio.sleep(_RETRY_S[1])
+                    await asyncio.sleep(RETRY_S[1])
 
-    async def publish(self, stream: StreamId, event: Event | None, snapshot: Snapshot) -> None:
+    async def publish(
+        self, stream: StreamId, event: Event | None, snapshot: Snapshot, fence: int = 0
+    ) -> None:
         """See `Bus`."""
-        keys = _Keys.of(stream)
+        keys = StreamKeys.of(stream)
         seq = event.seq if event is not None else snapshot.seq
-        encoded = encode(event) if event is not None else b""
-        last = await self._eval(
+        outcome, number, *rest = await self.link.run(
             PUBLISH,
-            (keys.state, keys.log, keys.channel),
-            (snapshot.log, seq, encode(snapshot), encoded, TAIL),
+            (keys.state, keys.log, keys.channel, keys.lease),
+            snapshot.log,
+            seq,
+            encode(snapshot),
+            encode(event) if event is not None else b"",
+            TAIL,
+            fence,
+            KEEP_MS,
+            int(snapshot.live),
         )
-        if int(last) < 0:
-            raise BusError(
-                f"event {seq} does not follow {-1 - int(last)} in the log of this stream; "
-                "publish the missing ones first",
-                code="bus-gap",
-                retryable=False,
-            )
+        if outcome == 1:
+            raise GapError(seq, int(number))
+        if outcome == 2:
+            node = rest[0].decode() or "nobody"
+            raise FencedError(f"lease {fence} of this stream was followed by {int(number)}, held by {node}")
 
     async def forget(self, stream: StreamId) -> None:
         """See `Bus`."""
-        keys = _Keys.of(stream)
-        await self._eval(FORGET, (keys.state, keys.log), ())
+        keys = StreamKeys.of(stream)
+        await self.link.run(FORGET, (keys.state, keys.log))
 
     # ---- gateways ------------------------------------------------------------------------------------------
 
@@ -143,33 +153,31 @@ class RedisBus:
         subscription = RedisSubscription(self, stream)
         try:
             await subscription.connect()
-        except _FAILURES as error:
+        except FAILURES as error:
             await subscription.close()
             raise BusError(f"the bus is unreachable: {error}") from None
         return subscription
 
-    async def pubsub(self) -> PubSub:
-        """A connection of its own for one subscription."""
-        if isinstance(self._client, RedisCluster):
-            await self._client.initialize()
-        return self._client.pubsub()
+    async def read(self, stream: StreamId) -> SnapshotItem | None:
+        """See `Bus`."""
+        held = await self.load(stream)
+        return None if held is None else held.news
 
-    async def load(self, stream: StreamId, after: int) -> tuple[str, Snapshot, tuple[Event, ...]] | None:
-        """The log's name, the snapshot, and the held events after `after`, of one moment.
+    async def load(self, stream: StreamId, name: str = "", seq: int = 0) -> Held | None:
+        """Look at a stream: of one moment, and only what a reader of log `name` up to `seq` does not have.
 
         Raises:
             BusError: unreachable.
         """
-        keys = _Keys.of(stream)
-        held = await self._eval(LOAD, (keys.state, keys.log), (after + 1,))
+        keys = StreamKeys.of(stream)
+        held = await self.link.run(LOAD, (keys.state, keys.log), name, seq)
         if not held:
             return None
-        name, snapshot, events = held
-        return (
-            name.decode(),
-            _snapshot_decoder.decode(snapshot),
-            tuple(_event_decoder.decode(entry) for entry in events),
-        )
+        news = None
+        if len(held) > 2:
+            events = tuple(_event_decoder.decode(entry) for entry in held[3])
+            news = SnapshotItem(_snapshot_decoder.decode(held[2]), events)
+        return Held(held[0].decode(), held[1] == b"1", news)
 
     async def close(self) -> None:
         """See `Bus`."""
@@ -178,15 +186,7 @@ class RedisBus:
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
-        with contextlib.suppress(*_FAILURES):
-            await self._client.aclose()
-
-    async def _eval(self, script: str, keys: tuple[str, ...], args: tuple[object, ...]) -> Any:
-        try:
-            answer = self._client.eval(script, len(keys), *keys, *cast(tuple[str, ...], args))
-            return await answer
-        except _FAILURES as error:
-            raise BusError(f"the bus is unreachable: {error}") from None
+        await self.link.close()
 
 
 class RedisSubscription:
@@ -200,16 +200,18 @@ class RedisSubscription:
         self._log = ""
         self._seq = 0
         self._poll_at = 0.0
+        self._heard_at = 0.0
         self._failures = 0
 
     async def connect(self) -> None:
         """Listen first, then read the state: nothing can fall between the two."""
         await self._drop()
-        self._pubsub = await self._bus.pubsub()
-        await self._pubsub.ssubscribe(_Keys.of(self._stream).channel)
-        async with asyncio.timeout(_TIMEOUT_S):
-            while (message := await self._message(_TIMEOUT_S)) is None or message["type"] != "ssubscribe":
+        self._pubsub = await self._bus.link.pubsub()
+        await self._pubsub.ssubscribe(StreamKeys.of(self._stream).channel)
+        async with asyncio.timeout(TIMEOUT_S):
+            while (message := await self._message(TIMEOUT_S)) is None or message["type"] != "ssubscribe":
                 pass
+        self._heard_at = asyncio.get_running_loop().time()
         await self._repair()
 
     async def next(self) -> BusItem:
@@ -220,11 +222,11 @@ class RedisSubscription:
                     await self.connect()
                 await self._listen()
                 self._failures = 0
-            except (BusError, *_FAILURES) as error:
+            except (BusError, *FAILURES) as error:
                 if self._failures == 0:
                     log.warning("bus lost, trying again", extra={"reason": str(error)})
                 await self._drop()
-                await asyncio.sleep(_RETRY_S[min(self._failures, len(_RETRY_S) - 1)])
+                await asyncio.sleep(RETRY_S[min(self._failures, len(RETRY_S) - 1)])
                 self._failures += 1
         return self._ready.popleft()
 
@@ -233,16 +235,24 @@ class RedisSubscription:
         await self._drop()
 
     async def _listen(self) -> None:
-        """Take one message, or look at the log when that is due."""
-        wait_s = self._poll_at - asyncio.get_running_loop().time()
+        """Take one message, or look at the log when that is due; begin anew when the channel is deaf."""
+        loop = asyncio.get_running_loop()
+        wait_s = self._poll_at - loop.time()
         message = await self._message(wait_s) if wait_s > 0 else None
         if message is not None and message["type"] == "smessage":
+            self._heard_at = loop.time()
             await self._take(message["data"])
-        elif asyncio.get_running_loop().time() >= self._poll_at:
-            await self._repair()
+        elif loop.time() >= self._poll_at:
+            live = await self._repair()
+            silent_s = loop.time() - self._heard_at
+            if silent_s > (_POLL_S if self._ready else _DEAF_S) and (live or self._ready):
+                log.warning("channel is deaf, subscribing anew", extra={"stream": self._stream})
+                await self._drop()
 
     async def _take(self, data: bytes) -> None:
         kind, body = data[:1], data[1:]
+        if kind == b"k":
+            return
         if kind == b"p":
             self._ready.append(PositionsItem(_positions_decoder.decode(body), body))
             return
@@ -257,28 +267,31 @@ class RedisSubscription:
                 return
         await self._repair()
 
-    async def _repair(self) -> None:
-        """Read what was missed: the events where the log still has them all, else a fresh start."""
+    async def _repair(self) -> bool:
+        """Read what was missed: the events where the log still has them all, else a fresh start.
+
+        Returns whether the stream is live. An older state of the same log is no news: Redis was restored from
+        a copy, or a replica that was behind took over, and the author will bring it up.
+        """
         self._poll_at = asyncio.get_running_loop().time() + _POLL_S
-        known = bool(self._log)
-        loaded = await self._bus.load(self._stream, self._seq if known else 0)
-        if loaded is None:
-            return
-        name, snapshot, events = loaded
-        if known and name == self._log:
-            if snapshot.seq == self._seq:
-                return
-            if events and events[0].seq == self._seq + 1:
-                self._ready.extend(EventItem(event, encode(event)) for event in events)
-                self._seq = events[-1].seq
-                return
-        if known and name != self._log:
-            loaded = await self._bus.load(self._stream, 0)
-            if loaded is None:
-                return
-            name, snapshot, events = loaded
-        self._log, self._seq = name, snapshot.seq
-        self._ready.append(SnapshotItem(snapshot, events))
+        held = await self._bus.load(self._stream, self._log, self._seq)
+        if held is None or held.news is None:
+            return held is not None and held.live
+        snapshot, events = held.news.snapshot, held.news.tail
+        if held.log != self._log:
+            self._ready.append(held.news)
+        elif snapshot.seq <= self._seq:
+            return held.live
+        elif events and events[0].seq == self._seq + 1:
+            self._ready.extend(EventItem(event, encode(event)) for event in events)
+        else:
+            whole = await self._bus.load(self._stream)
+            if whole is None or whole.news is None:
+                return held.live
+            held, snapshot = whole, whole.news.snapshot
+            self._ready.append(whole.news)
+        self._log, self._seq = held.log, snapshot.seq
+        return held.live
 
     async def _message(self, timeout_s: float) -> dict[str, Any] | None:
         assert self._pubsub is not None
@@ -288,5 +301,5 @@ class RedisSubscription:
     async def _drop(self) -> None:
         pubsub, self._pubsub = self._pubsub, None
         if pubsub is not None:
-            with contextlib.suppress(*_FAILURES):
+            with contextlib.suppress(*FAILURES):
                 await pubsub.aclose()  # type: ignore[no-untyped-call]

@@ -53,6 +53,11 @@ class RedisServer:
     def flush(self) -> None:
         self._ask("FLUSHALL")
 
+    def lives(self, pattern: str) -> dict[str, int]:
+        """Milliseconds that each matching key has to live; -1: for ever."""
+        names = self._ask(f"KEYS {pattern}").decode().split("\r\n")[2::2]
+        return {name: int(self._ask(f"PTTL {name}").decode().strip(":\r\n")) for name in names if name}
+
     def _ask(self, command: str) -> bytes:
         with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
             connection.sendall(command.encode() + b"\r\n")

@@ -96,6 +96,10 @@ class Gateway:
         """Viewers of a stream on this node."""
         return self._hub.viewers(stream)
 
+    def watched(self) -> dict[StreamId, int]:
+        """Viewers on this node of each stream that has any."""
+        return self._hub.watched()
+
     def statistics(self) -> GatewayStatistics:
         """Counts since the start."""
         return self._hub.statistics()

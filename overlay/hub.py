@@ -85,6 +85,10 @@ class Hub:
         room = self._rooms.get(stream)
         return len(room) if room is not None else 0
 
+    def watched(self) -> dict[StreamId, int]:
+        """Viewers on this node of each stream that has any."""
+        return {stream: len(room) for stream, room in self._rooms.items() if len(room)}
+
     def statistics(self) -> GatewayStatistics:
         """Counts since the start."""
         boxes = [self._past, *(connection.outbox.statistics for connection in self._connections)]

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.redis_server import redis_cluster_process, redis_process, redis_server
+
 if TYPE_CHECKING:
     from playwright.async_api import Browser
+
+__all__ = ["redis_cluster_process", "redis_process", "redis_server"]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 TOOLS = {"browser": CHROMIUM, "redis": shutil.which("redis-server"), "gpu": shutil.which("nvidia-smi")}

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 from collections.abc import Callable
 from types import TracebackType
 
@@ -15,6 +16,7 @@ from stream.clock import Clock, MonotonicClock
 from vitrine.auth import Role
 from vitrine.config import Config
 from vitrine.engine import Engine
+from vitrine.forward import Forward
 from vitrine.front import Front, late_upgrade
 from vitrine.http import build_app
 from vitrine.http_api import Api
@@ -22,12 +24,10 @@ from vitrine.http_rtc import RtcEndpoints
 from vitrine.http_search import SearchEndpoints
 from vitrine.keys import Keys
 from vitrine.recognition import Recognition
-from vitrine.status import engine_figures, not_ready
+from vitrine.status import engine_figures, node_record, not_ready
 from vitrine.tls import context_for
 
 log = logging.getLogger(__name__)
-
-DRAIN_S = 1.0
 
 
 class Server:
@@ -50,6 +50,7 @@ class Server:
         self._config = config
         self.engine = Engine(config, clock or MonotonicClock(), recognition)
         self._front: Front | None = None
+        self._forward: Forward | None = None
         self._runner: web.AppRunner | None = None
 
     @property
@@ -71,7 +72,9 @@ class Server:
     ) -> None:
         if self._front is not None:
             await self._front.stop_accepting()
-        await self.engine.stop(DRAIN_S)
+        await self.engine.stop(self._config.fleet.drain_ms / 1000)
+        if self._forward is not None:
+            await self._forward.close()
         if self._front is not None:
             await self._front.close()
         if self._runner is not None:
@@ -89,32 +92,58 @@ class Server:
     async def _listen(self) -> None:
         engine, server = self.engine, self._config.server
         api = Api(
-            hub=engine.hub,
+            streams=engine.streams,
             auth=engine.auth,
             metrics=engine.metrics,
             figures=lambda: engine_figures(engine),
             image=engine.store.picture_path,
-            viewers=engine.gateway.viewers,
+            viewers=engine.fleet.viewers,
             not_ready=lambda: not_ready(engine),
             open_metrics=self._config.loopback,
         )
         upgrade = late_upgrade(engine.gateway.protocol)
         routes = [
             *api.routes(),
-            *RtcEndpoints(engine.hub, engine.auth).routes(),
-            *SearchEndpoints(engine.hub, engine.auth, engine.search, engine.clock).routes(),
+            *RtcEndpoints(engine.streams, engine.auth).routes(),
+            *SearchEndpoints(
+                engine.streams,
+                engine.auth,
+                engine.search if engine.recognises else None,
+                self._config.search,
+                engine.clock,
+            ).routes(),
             web.get("/ws/{stream}", upgrade),
         ]
-        self._runner = web.AppRunner(build_app(routes), access_log=None, handle_signals=False)
+        self._forward = Forward(engine.fleet.name)
+        app = build_app(routes, [self._forward.middleware], pages=engine.role != "ingest")
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         assert self._runner.server is not None
         tls, made = context_for(server)
         self._front = Front(self._runner.server, engine.gateway.protocol)
-        ports = await self._front.start(server.host, server.port, tls)
-        host = f"[{server.host}]" if ":" in server.host else server.host
-        self.url = server.public_url or f"{'https' if tls else 'http'}://{host}:{ports[0]}"
+        ports = await self._front.start(server.host, server.port, tls, reuse_port=server.reuse_port)
+        scheme = "https" if tls else "http"
+        self.url = server.public_url or f"{scheme}://{_in_url(server.host)}:{ports[0]}"
         if made is not None:
             log.warning("%s", made.words)
+        reached = f"{scheme}://{_in_url(_reachable(server.host))}:{ports[0]}"
+        address = self._config.fleet.address or reached
+        public = server.public_url or address
+        await engine.join(lambda: node_record(engine, address, public))
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _reachable(host: str) -> str:
+    """`host`, or what this machine calls its own address where that means all of them."""
+    if host not in ("0.0.0.0", "::"):
+        return host
+    try:
+        return socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return "127.0.0.1"
 
 
 async def serve(config: Config, *, on_ready: Callable[[Server], None] | None = None) -> None:

@@ -30,12 +30,14 @@ from vitrine.settings import (
     Secret,
     ServerConfig,
 )
+from vitrine.studio.settings import FleetConfig
 
 __all__ = [
     "AuthConfig",
     "BusConfig",
     "CatalogConfig",
     "Config",
+    "FleetConfig",
     "InferenceConfig",
     "OverlayConfig",
     "RtcConfig",

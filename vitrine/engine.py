@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from urllib.parse import parse_qs, urlsplit
 
 from inference.types import FrameResult
 from overlay.bus.base import Bus
 from overlay.bus.memory import MemoryBus
+from overlay.bus.registry import MemoryRegistry, Registry
 from overlay.catalog.store import CatalogStore
-from overlay.edge import Admission, GatewaySettings
+from overlay.edge import GatewaySettings
 from overlay.errors import FeedError
 from overlay.gateway import Gateway
 from overlay.hotspots import HotspotSettings
@@ -26,12 +26,13 @@ from stream.clock import Clock
 from stream.errors import EngineError
 from stream.relay import Relay
 from stream.settings import RtcSettings
-from stream.sources.base import open_source
 from stream.types import MediaTime, StreamId, stream_id
-from vitrine.auth import Authenticator, Role, origin_allowed
+from vitrine.auth import Authenticator
 from vitrine.company import Company
 from vitrine.config import Config
-from vitrine.errors import AuthError, UnknownStream
+from vitrine.door import Door
+from vitrine.errors import UnknownStream
+from vitrine.fleet import Fleet
 from vitrine.hub import Hub, StreamRuntime
 from vitrine.keys import load_keys
 from vitrine.looking import Looking
@@ -43,13 +44,14 @@ from vitrine.refresh import Refresher
 from vitrine.search import Searcher, SearchParts
 from vitrine.shop import Shop, shop_policy
 from vitrine.show import Show, ShowSettings
+from vitrine.streams import Streams
+from vitrine.studio.nodes import NodeRecord
 from vitrine.trace import Trace
 from vitrine.version import version
 
 log = logging.getLogger(__name__)
 
 _FORGET_S = 5.0
-_SOURCE_RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class Engine:
@@ -63,11 +65,15 @@ class Engine:
     Attributes:
         newest: the last result of each stream and what was shown of it.
         started_ns: when this engine was made.
+        streams: the streams of this node, each under its lease.
+        fleet: this node among the others.
+        role: what this node does; a gateway has no models and no streams of its own.
     """
 
     hub: Hub
+    streams: Streams
+    fleet: Fleet
     gateway: Gateway
-    recognition: Recognition
     shop: Shop
     search: Searcher
 
@@ -78,8 +84,11 @@ class Engine:
         self.keys = load_keys(config.auth, config.server.data_dir)
         self.auth = Authenticator(self.keys, viewer_tokens=config.auth.viewer_tokens, clock=clock)
         self.store = CatalogStore(config.server.data_dir)
-        self._given = recognition
+        self.role = config.fleet.role
+        self._recognition = recognition
         self._bus: Bus = MemoryBus()
+        self._registry: Registry = MemoryRegistry()
+        self._pulls: list[asyncio.Task[None]] = []
         self.started_ns = clock.now_ns()
         self.newest: dict[StreamId, tuple[FrameResult, HotspotFrame]] = {}
         self._published: dict[tuple[StreamId, MediaTime], int] = {}
@@ -96,30 +105,24 @@ class Engine:
         """
         config = self.config
         self._stack.callback(self.store.close)
-        given = self._given
-        self.recognition = (
-            await asyncio.to_thread(load_recognition, config.inference, self.clock)
-            if given is None
-            else given
-        )
-        self._stack.push_async_callback(self.recognition.device.close)
-        self.metrics.registry.register(DeviceCollector(self.recognition.device.statistics))
-        self._bus = await self._open_bus()
-        self.shop = await self._stack.enter_async_context(
-            Shop(config, self.store, self.recognition.embedder, self.clock)
-        )
-        if config.catalog.feed:
-            await self._first_feed()
-        await self.refresh_catalogue()
-        self.search = self._search()
-        self._stack.callback(self.search.moments.close)
+        if self.role != "gateway":
+            await self._load_recognition()
+        self._bus, self._registry = await self._open_bus()
+        embedder = self.recognition.embedder if self._recognition else None
+        self.shop = await self._stack.enter_async_context(Shop(config, self.store, embedder, self.clock))
+        if self.role != "gateway":
+            if config.catalog.feed:
+                await self._first_feed()
+            await self.refresh_catalogue()
+            self.search = self._search()
+            self._stack.callback(self.search.moments.close)
         if config.server.trace:
             self._trace = Trace(config.server.trace)
             self._stack.callback(self._trace.close)
         self.gateway = Gateway(
             bus=self._bus,
             clock=self.clock,
-            admit=self._admit,
+            admit=Door(config, self.auth, lambda: self.gateway.statistics().viewers),
             on_tap=self._on_tap,
             on_report=self._on_report,
             on_seen=self.shop.on_seen,
@@ -133,26 +136,66 @@ class Engine:
             self.clock,
             tasks,
             config.server.max_streams,
-            str if config.server.force_admission else self._refusal,
+            self.refusal,
         )
-        self._pulls = [
-            tasks.create_task(self._pull(stream_id(name), url.reveal()), name=f"source {name}")
-            for name, url in config.sources.items()
-        ]
-        if config.catalog.feed and config.catalog.refresh_ms:
+        self.fleet = Fleet(self._registry, config.fleet, self.clock)
+        self.fleet.watched = self.gateway.watched
+        idle_ms = None if config.bus.alone else config.fleet.idle_ms
+        self.streams = Streams(self.hub, self.fleet, self._bus, self.clock, idle_ms)
+        self._tasks = tasks
+        if config.catalog.feed and config.catalog.refresh_ms and self.recognises:
             refresher = Refresher(self._refresh_feed, config.catalog.refresh_ms * 1_000_000, self.clock)
             self._pulls.append(tasks.create_task(refresher.run(), name="feed"))
         self._pulls.append(tasks.create_task(self._forget(), name="forget"))
 
+    async def join(self, describe: Callable[[], NodeRecord]) -> None:
+        """Become known to the other nodes, as what `describe` says, and begin pulled sources.
+
+        Raises:
+            FleetError: another process has this one's name.
+            BusError: the registry does not answer.
+        """
+        config, tasks = self.config, self._tasks
+        self._pulls += await self.fleet.join(tasks, describe)
+        if self.role == "gateway":
+            return
+        self._pulls.append(tasks.create_task(self.streams.run(), name="streams"))
+        for name, url in config.sources.items():
+            pull = self.streams.pull(stream_id(name), url.reveal())
+            self._pulls.append(tasks.create_task(pull, name=f"source {name}"))
+
     async def stop(self, drain_s: float) -> None:
-        """Let viewers and publishers go, then release everything."""
+        """Take nothing new, hand publishers and viewers over to other nodes, then release everything."""
+        if hasattr(self, "streams"):
+            with suppress(EngineError):
+                await self.fleet.drain()
+            await self.streams.hand_over()
         if hasattr(self, "gateway"):
             await self.gateway.close(drain_s)
         if hasattr(self, "hub"):
             for pull in self._pulls:
                 pull.cancel()
             await self.hub.close()
+        if hasattr(self, "fleet"):
+            await self.fleet.leave()
         await self._stack.aclose()
+
+    @property
+    def recognition(self) -> Recognition:
+        """The models in use; a gateway has none and must not ask."""
+        assert self._recognition is not None, "a gateway recognises nothing"
+        return self._recognition
+
+    @property
+    def recognises(self) -> bool:
+        """This node has models."""
+        return self._recognition is not None
+
+    async def _load_recognition(self) -> None:
+        if self._recognition is None:
+            self._recognition = await asyncio.to_thread(load_recognition, self.config.inference, self.clock)
+        self._stack.push_async_callback(self.recognition.device.close)
+        self.metrics.registry.register(DeviceCollector(self.recognition.device.statistics))
 
     async def refresh_catalogue(self) -> int:
         """Put the catalogue's products into the index and into every running show."""
@@ -188,15 +231,15 @@ class Engine:
         elif report.updated:
             await self._show_catalogue()
 
-    async def _open_bus(self) -> Bus:
-        url = self.config.bus.url.reveal()
-        if url == "memory":
-            return MemoryBus()
+    async def _open_bus(self) -> tuple[Bus, Registry]:
+        if self.config.bus.alone:
+            return MemoryBus(), MemoryRegistry()
         from overlay.bus.redis import RedisBus
+        from overlay.bus.redis_registry import RedisRegistry
 
-        bus = RedisBus(url)
+        bus = RedisBus(self.config.bus.url.reveal())
         self._stack.push_async_callback(bus.close)
-        return bus
+        return bus, RedisRegistry(bus.link)
 
     def rtc_settings(self) -> RtcSettings:
         """WebRTC settings as configured."""
@@ -216,11 +259,13 @@ class Engine:
     def _build(self, stream: StreamId) -> StreamRuntime:
         config = self.config
         relay = Relay(stream)
-        author = OverlayAuthor(stream, secrets.token_urlsafe(6))
+        start = self.streams.start_of(stream)
+        state = start.held.snapshot if start.held else None
+        author = OverlayAuthor(stream, state.log if state else secrets.token_urlsafe(6), state)
         show = Show(
-            StreamPublisher(author, self._bus),
+            StreamPublisher(author, self._bus, fence=start.fence, start=start.held),
             offset_of=relay.offset,
-            viewers=lambda: self.gateway.viewers(stream),
+            viewers=lambda: self.fleet.viewers(stream),
             clock=self.clock,
             settings=ShowSettings(
                 hotspots=HotspotSettings(
@@ -236,6 +281,8 @@ class Engine:
         products = self.store.list()
         worker = self.recognition.worker(stream, self.clock)
         show.listeners.append(lambda shown: self.recognition.expect(worker, shown))
+        if state is not None and state.live:
+            show.ended("its node was lost")
         if products:
             show.set_products(products)
         metrics = self.metrics.stream(stream, config.inference.budget_ms * 1_000_000)
@@ -246,19 +293,7 @@ class Engine:
         pipeline.listeners.append(self._on_result)
         if memory is not None:
             pipeline.listeners.append(memory.sightings.add)
-        return StreamRuntime(stream, pipeline, relay, show, metrics, memory=memory)
-
-    async def _pull(self, stream: StreamId, url: str) -> None:
-        """Run a pulled source for as long as the engine runs; begin again when it breaks off."""
-        failures = 0
-        while True:
-            try:
-                await self.hub.pull(stream, lambda epoch: open_source(url, stream, self.clock, epoch=epoch))
-                failures = 0
-            except EngineError as error:
-                log.warning("source broke off", extra={"stream": stream, "reason": str(error)})
-            await asyncio.sleep(_SOURCE_RETRY_S[min(failures, len(_SOURCE_RETRY_S) - 1)])
-            failures += 1
+        return StreamRuntime(stream, pipeline, relay, show, metrics, memory=memory, epoch=author.epoch)
 
     def _on_result(self, result: FrameResult, sent: HotspotFrame) -> None:
         now_ns = self.clock.now_ns()
@@ -296,28 +331,13 @@ class Engine:
                 if runtime.memory is not None:
                     runtime.memory.recorder.prune(self.clock.now_ns())
 
-    def _refusal(self) -> str:
+    def refusal(self) -> str:
+        """Why one more stream would break the promise to those that run; empty while there is room."""
+        if self.config.server.force_admission:
+            return ""
         return self.recognition.share.refusal(self.clock.now_ns())
 
     # ---- viewers -------------------------------------------------------------------------------------------
-
-    def _admit(self, path: str, headers: Mapping[str, str]) -> Admission | tuple[int, str]:
-        """Origin, stream name, token and room for one more."""
-        if not origin_allowed(headers.get("origin"), headers.get("host"), self.config.server.origins):
-            return 403, "this page's origin may not connect; add it to server.origins"
-        parts = urlsplit(path)
-        try:
-            stream = stream_id(parts.path.removeprefix("/ws/"))
-        except ValueError as error:
-            return 404, str(error)
-        token = next(iter(parse_qs(parts.query).get("token", [])), None)
-        try:
-            principal = self.auth.check(token, Role.VIEW, stream)
-        except AuthError as error:
-            return error.http_status, str(error)
-        if self.gateway.statistics().viewers >= self.config.overlay.max_viewers:
-            return 503, "too many viewers; try again later"
-        return Admission(stream, f"{principal.subject}-{secrets.token_urlsafe(6)}")
 
     async def _on_tap(self, stream: StreamId, viewer: str, outcome: TapOutcome) -> TapResult:
         if outcome.card is not None:

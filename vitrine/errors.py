@@ -4,6 +4,7 @@ EngineError
 ├── ConfigError     the configuration cannot be used; names the key and where it was set
 ├── AuthError       a credential is missing, unknown, expired or for something else (401, 403, 429)
 ├── TooManyStreams  no further stream is admitted (503)
+├── FleetError      this process cannot be part of its fleet
 ├── UnknownStream   nothing was ever published under that name (404)
 ├── NoMoment        a moment of a stream that is not recorded (404, 409, 410)
 ├── Busy            searches have used up what they may; a moment later they may again (503)
@@ -54,6 +55,13 @@ class TooManyStreams(EngineError):
 
     code = "too-many-streams"
     retryable = True
+    http_status = 503
+
+
+class FleetError(EngineError):
+    """This process cannot be part of its fleet: its name is taken, or the registry does not answer."""
+
+    code = "fleet"
     http_status = 503
 
 

@@ -162,8 +162,10 @@ class Front:
         self._server: asyncio.Server | None = None
         self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[int, ...]:
-        """Listen; returns the ports, which matters with port 0.
+    async def start(
+        self, host: str, port: int, tls: ssl.SSLContext | None = None, *, reuse_port: bool = False
+    ) -> tuple[int, ...]:
+        """Listen; returns the ports, which matters with port 0. `reuse_port`: with other processes.
 
         Raises:
             FrontError: the address cannot be bound.
@@ -171,7 +173,13 @@ class Front:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: _HeadReader(self), host, port, ssl=tls, backlog=1024, reuse_address=True
+                lambda: _HeadReader(self),
+                host,
+                port,
+                ssl=tls,
+                backlog=1024,
+                reuse_address=True,
+                reuse_port=reuse_port or None,
             )
         except OSError as error:
             raise FrontError(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from stream.errors import EngineError
 from stream.whip import CORS
@@ -91,14 +92,17 @@ async def _static(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path, headers=headers)
 
 
-def build_app(routes: Iterable[web.RouteDef]) -> web.Application:
-    """The aiohttp application: `routes` plus pages and static files.
+def build_app(
+    routes: Iterable[web.RouteDef], middlewares: Iterable[Middleware] = (), *, pages: bool = True
+) -> web.Application:
+    """The aiohttp application: `routes`, and `pages` with their static files.
 
     `vitrine-overlay.js` may be loaded by other sites (it is meant to be embedded); the rest is same-origin.
     """
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[errors_as_json])
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[errors_as_json, *middlewares])
     app.on_response_prepare.append(_add_headers)
     app.add_routes(routes)
-    app.add_routes([web.get(path, _page(WEB / file)) for path, file in _PAGES.items()])
-    app.add_routes([web.get("/static/{name:.+}", _static)])
+    if pages:
+        app.add_routes([web.get(path, _page(WEB / file)) for path, file in _PAGES.items()])
+        app.add_routes([web.get("/static/{name:.+}", _static)])
     return app

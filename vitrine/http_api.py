@@ -15,7 +15,10 @@ from stream.errors import EngineError
 from stream.types import StreamId, stream_id
 from vitrine import figures, metrics
 from vitrine.auth import Authenticator, Role
-from vitrine.hub import Hub, StreamRuntime
+from vitrine.fleet import Elsewhere
+from vitrine.hub import StreamRuntime
+from vitrine.streams import Streams
+from vitrine.studio.survey import streams_of, survey
 
 _SAFE = re.compile(r"[0-9]{1,4}")
 
@@ -34,7 +37,7 @@ class Api:
     """Routes below ``/api`` and the small ones beside it.
 
     Args:
-        hub: the streams.
+        streams: the streams of this node.
         auth: checks keys.
         metrics: for ``/metrics``.
         figures: makes the operator's figures.
@@ -47,7 +50,7 @@ class Api:
     def __init__(
         self,
         *,
-        hub: Hub,
+        streams: Streams,
         auth: Authenticator,
         metrics: metrics.Metrics,
         figures: Callable[[], figures.EngineFigures],
@@ -56,7 +59,7 @@ class Api:
         not_ready: Callable[[], str],
         open_metrics: bool,
     ) -> None:
-        self._hub, self._auth, self._metrics, self._figures = hub, auth, metrics, figures
+        self._streams, self._auth, self._metrics, self._figures = streams, auth, metrics, figures
         self._image, self._viewers, self._not_ready = image, viewers, not_ready
         self._open_metrics = open_metrics
 
@@ -68,6 +71,7 @@ class Api:
             web.post("/api/streams/{stream}/pin", self.pin),
             web.post("/api/streams/{stream}/hide", self.hide),
             web.get("/api/operator", self.operator),
+            web.get("/api/fleet", self.fleet),
             web.get("/images/{product}/{n}", self.picture),
             web.get("/metrics", self.prometheus),
             web.get("/healthz", self.healthz),
@@ -77,16 +81,18 @@ class Api:
     # ---- streams -------------------------------------------------------------------------------------------
 
     async def streams(self, request: web.Request) -> web.Response:
-        """All streams, for anybody."""
-        listed = [
-            {"id": item.stream, "live": item.relay.live, "viewers": self._viewers(item.stream)}
-            for item in self._hub
-        ]
-        return web.json_response({"streams": listed})
+        """All streams, on whatever node, for anybody."""
+        listed: dict[str, dict[str, object]] = {
+            item.stream: {"id": item.stream, "live": item.relay.live, "viewers": self._viewers(item.stream)}
+            for item in self._streams.hub
+        }
+        for found in streams_of(await self._streams.fleet.nodes()):
+            listed.setdefault(found.id, {"id": found.id, "live": found.live, "viewers": found.viewers})
+        return web.json_response({"streams": list(listed.values())})
 
     async def stream(self, request: web.Request) -> web.Response:
         """One stream, for its host."""
-        runtime = self._host(request)
+        runtime = await self._host(request)
         shown = runtime.show.state()
         ids = {card.pid: card.id for card in shown.products}
         body = {
@@ -102,27 +108,33 @@ class Api:
 
     async def pin(self, request: web.Request) -> web.Response:
         """The host pins or releases a product."""
-        runtime = self._host(request)
+        runtime = await self._host(request)
         toggle = await _body(request)
         runtime.show.pin(toggle.product_id, toggle.on)
         return web.Response(status=204)
 
     async def hide(self, request: web.Request) -> web.Response:
         """The host hides a product's hotspots or shows them again."""
-        runtime = self._host(request)
+        runtime = await self._host(request)
         toggle = await _body(request)
         runtime.show.hide(toggle.product_id, toggle.on)
         return web.Response(status=204)
 
-    def _host(self, request: web.Request) -> StreamRuntime:
+    async def _host(self, request: web.Request) -> StreamRuntime:
         stream = _stream(request.match_info["stream"])
         self._check(request, Role.HOST, stream)
-        return self._hub.open(stream)
+        return await self._streams.open(stream)
 
     def _check(self, request: web.Request, role: Role, stream: StreamId | None) -> None:
         self._auth.check(request.headers.get("Authorization"), role, stream, peer=request.remote or "")
 
     # ---- the operator --------------------------------------------------------------------------------------
+
+    async def fleet(self, request: web.Request) -> web.Response:
+        """All nodes and streams, and what is wrong in words."""
+        self._check(request, Role.OPERATOR, None)
+        found = survey(await self._streams.fleet.nodes(), self._streams.fleet.name)
+        return web.Response(body=msgspec.json.encode(found), content_type="application/json")
 
     async def operator(self, request: web.Request) -> web.Response:
         """The figures of the operator's page."""
@@ -152,6 +164,8 @@ class Api:
         path = None
         if _SAFE.fullmatch(number):
             path = self._image(request.match_info["product"], int(number))
+        if path is None and (node := await self._streams.fleet.catalogue()) is not None:
+            raise Elsewhere(node)
         if path is None:
             raise EngineError("no such picture", code="no-picture", http_status=404)
         headers = {"Cache-Control": "public, max-age=300", "Access-Control-Allow-Origin": "*"}

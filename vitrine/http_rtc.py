@@ -14,7 +14,9 @@ from stream.session import Session
 from stream.types import StreamId, stream_id
 from vitrine.auth import Authenticator, Role
 from vitrine.errors import UnknownStream
-from vitrine.hub import Hub
+from vitrine.fleet import Elsewhere
+from vitrine.forward import BODY
+from vitrine.streams import Streams
 
 MAX_SESSION_ID = 64
 
@@ -32,18 +34,20 @@ class _Kind:
 class RtcEndpoints:
     """Routes of ``/whip/{stream}`` and ``/whep/{stream}`` and of their sessions."""
 
-    def __init__(self, hub: Hub, auth: Authenticator) -> None:
+    def __init__(self, streams: Streams, auth: Authenticator) -> None:
+        hub = streams.hub
         self._auth = auth
+        self._streams = streams
         self._whip = _Kind(
             "/whip",
             Role.PUBLISH,
-            lambda stream, offer, force: hub.publish(stream, offer, force=force),
+            lambda stream, offer, force: streams.publish(stream, offer, force=force),
             lambda stream: hub.get(stream).ingests,
         )
         self._whep = _Kind(
             "/whep",
             Role.VIEW,
-            lambda stream, offer, _: hub.play(stream, offer),
+            lambda stream, offer, _: streams.play(stream, offer),
             lambda stream: hub.get(stream).playbacks,
         )
 
@@ -64,6 +68,8 @@ class RtcEndpoints:
                 return _response(decision)
             try:
                 session = await kind.accept(stream, decision.text, request.query.get("force") == "1")
+            except Elsewhere:
+                raise
             except EngineError as error:
                 return _response(whip.refused(error))
             location = f"{kind.prefix}/{stream}/{session.id}"
@@ -76,9 +82,12 @@ class RtcEndpoints:
             stream = _stream_of(request)
             self._authorise(request, kind, stream)
             session = self._find(kind, stream, request.match_info["session"])
+            read = await _read(request)
+            if session is None and request.method != "OPTIONS":
+                await self._streams.require(stream)
             resource = whip.Resource.GONE if session is None else whip.Resource.SESSION
             etag = None if session is None else whip.entity_tag(session.id)
-            decision = whip.decide(resource, await _read(request), etag)
+            decision = whip.decide(resource, read, etag)
             if isinstance(decision, whip.Reply) or session is None:
                 return _response(decision if isinstance(decision, whip.Reply) else whip.done(decision.act))
             try:
@@ -116,6 +125,7 @@ async def _read(request: web.Request) -> whip.Request:
     body = bytearray()
     while len(body) <= MAX_SDP_BYTES and (chunk := await request.content.readany()):
         body += chunk
+    request[BODY] = bytes(body)
     return whip.Request(
         request.method, request.headers.get("Content-Type"), bytes(body), request.headers.get("If-Match")
     )

@@ -17,9 +17,11 @@ from stream.clock import Clock
 from stream.errors import EngineError
 from stream.types import stream_id
 from vitrine.auth import Authenticator, Role
+from vitrine.config import SearchConfig
 from vitrine.errors import Busy, NoMoment
-from vitrine.hub import Hub, StreamRuntime
+from vitrine.hub import StreamRuntime
 from vitrine.search import Searcher
+from vitrine.streams import Streams
 
 STILL_WIDTH: Final = 1280
 MOST_MARKS: Final = 120
@@ -48,10 +50,23 @@ class AskerLimiter:
 class SearchEndpoints:
     """Routes of ``/api/streams/{stream}/search`` and ``/still``, for viewers."""
 
-    def __init__(self, hub: Hub, auth: Authenticator, searcher: Searcher, clock: Clock) -> None:
-        self._hub, self._auth, self._searcher, self._clock = hub, auth, searcher, clock
-        each = searcher.config.per_second
+    def __init__(
+        self,
+        streams: Streams,
+        auth: Authenticator,
+        searcher: Searcher | None,
+        config: SearchConfig,
+        clock: Clock,
+    ) -> None:
+        self._streams, self._auth, self._clock = streams, auth, clock
+        self._found_by, self._config = searcher, config
+        each = config.per_second
         self._limit = AskerLimiter(Rate(each, 3 * each))
+
+    @property
+    def _searcher(self) -> Searcher:
+        assert self._found_by is not None, "a node without streams finds none to search"
+        return self._found_by
 
     def routes(self) -> list[web.RouteDef]:
         """All routes of this module."""
@@ -63,13 +78,13 @@ class SearchEndpoints:
 
     async def about(self, request: web.Request) -> web.Response:
         """Whether and how far back one can search: keyframes as ``[epoch, rtp, ago_ms]``, oldest first."""
-        runtime = self._runtime(request)
+        runtime = await self._runtime(request)
         memory, now_ns = runtime.memory, self._clock.now_ns()
         marks = memory.recorder.marks() if memory is not None else ()
         step = max(1, -(-len(marks) // MOST_MARKS))
         body = {
             "enabled": memory is not None and runtime.show.listed().recognition,
-            "keep_ms": self._searcher.config.keep_ms,
+            "keep_ms": self._config.keep_ms,
             "marks": [
                 (mark.time.epoch, mark.time.rtp, (now_ns - mark.arrived_ns) // 1_000_000)
                 for mark in marks[::-1][::step][::-1]
@@ -79,7 +94,7 @@ class SearchEndpoints:
 
     async def search(self, request: web.Request) -> web.Response:
         """One search."""
-        runtime = self._runtime(request)
+        runtime = await self._runtime(request)
         wanted = decode_search(await _body(request))
         began_ns = self._clock.now_ns()
         answer = await self._searcher.answer(runtime, wanted)
@@ -90,7 +105,7 @@ class SearchEndpoints:
 
     async def still(self, request: web.Request) -> web.Response:
         """The picture of a moment as JPEG; its exact key stands in the headers."""
-        runtime = self._runtime(request)
+        runtime = await self._runtime(request)
         epoch, rtp = (_number(request, name) for name in ("epoch", "rtp"))
         _, moment = await self._searcher.moment(runtime, epoch, rtp)
         width = min(STILL_WIDTH, moment.pixels.width)
@@ -103,7 +118,7 @@ class SearchEndpoints:
         }
         return web.Response(body=data, content_type="image/jpeg", headers=headers)
 
-    def _runtime(self, request: web.Request) -> StreamRuntime:
+    async def _runtime(self, request: web.Request) -> StreamRuntime:
         """The stream asked about, if whoever asks may watch it and does not ask too often."""
         try:
             stream = stream_id(request.match_info["stream"])
@@ -111,13 +126,14 @@ class SearchEndpoints:
             raise EngineError(str(error), code="stream-name", http_status=400) from None
         peer = request.remote or ""
         who = self._auth.check(request.headers.get("Authorization"), Role.VIEW, stream, peer=peer)
-        runtime = self._hub.get(stream)
+        await self._streams.require(stream)
+        runtime = self._streams.hub.get(stream)
         if runtime.memory is None and request.method != "GET":
             raise NoMoment("search: this server does not search; set search.enabled", code="search-off")
         asker = peer if who.subject in ("anonymous", "key") else who.subject
         if not self._limit.take(asker, self._clock.now_ns()):
             raise Busy(
-                f"search: more than {self._searcher.config.per_second:g} a second; wait a second",
+                f"search: more than {self._config.per_second:g} a second; wait a second",
                 code="search-too-many",
                 http_status=429,
             )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from stream.clock import Clock
+from stream.errors import EngineError
 from stream.relay import Relay
 from stream.settings import RtcSettings
 from stream.timeline import Timeline
@@ -95,6 +97,10 @@ class Hub:
             known = ", ".join(self._streams) or "none yet"
             raise UnknownStream(f"no stream {stream!r}; known: {known}") from None
 
+    def find(self, stream: StreamId) -> StreamRuntime | None:
+        """The runtime of `stream`, if there is one."""
+        return self._streams.get(stream)
+
     def open(self, stream: StreamId) -> StreamRuntime:
         """The runtime of `stream`, made if need be.
 
@@ -163,7 +169,7 @@ class Hub:
         return playback
 
     async def pull(self, stream: StreamId, make: Callable[[int], VideoSource]) -> None:
-        """Run a pulled source into `stream` until it ends. `make` gets the epoch to use.
+        """Run a pulled source into `stream` until it ends, or the stream does. `make` gets the epoch to use.
 
         Raises:
             SourceError: it cannot be opened or breaks off.
@@ -173,19 +179,46 @@ class Hub:
         source = make(runtime.epoch)
         sink = _ConnectionSink(runtime, runtime.epoch, self._replace_others)
         sink.request_keyframe = source.request_keyframe
-        await source.run(sink)
+        running = asyncio.ensure_future(source.run(sink))
+        runtime.tasks.append(running)
+        try:
+            await running
+        except asyncio.CancelledError:
+            this = asyncio.current_task()
+            if this is not None and this.cancelling():
+                raise
+        finally:
+            running.cancel()
+            runtime.tasks.remove(running)
 
     async def close(self) -> None:
         """Say good-bye to publishers and viewers and end the loops."""
         self._closing = True
         for runtime in self:
-            for ingest in list(runtime.ingests.values()):
-                await ingest.close("bye")
-            for playback in list(runtime.playbacks.values()):
-                await playback.close("bye")
-            runtime.pipeline.close()
-            for task in runtime.tasks:
-                task.cancel()
+            await self.end(runtime.stream, "bye")
+
+    async def end(self, stream: StreamId, reason: str, *, flush_s: float = 0.0) -> None:
+        """Let a stream's publisher and viewers go, end its loops and forget it.
+
+        Args:
+            stream: which; an unknown one is none.
+            reason: told to whoever is connected.
+            flush_s: how long its last events may take to be stored.
+        """
+        runtime = self._streams.pop(stream, None)
+        if runtime is None:
+            return
+        for ingest in list(runtime.ingests.values()):
+            await ingest.close(reason)
+        for playback in list(runtime.playbacks.values()):
+            await playback.close(reason)
+        runtime.pipeline.close()
+        if flush_s:
+            with contextlib.suppress(TimeoutError, EngineError):
+                async with asyncio.timeout(flush_s):
+                    await runtime.show.flush()
+        for task in runtime.tasks:
+            task.cancel()
 
     def _replace_others(self, runtime: StreamRuntime, keep: str) -> None:
         for key, ingest in runtime.ingests.items():

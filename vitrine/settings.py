@@ -16,13 +16,14 @@ from msgspec import Meta, Struct, field
 
 from inference.types import Rung
 from stream.types import stream_id
+from vitrine.addresses import is_loopback, web_url
+from vitrine.studio.settings import FleetConfig
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Millis = Annotated[int, Meta(ge=0, le=3_600_000)]
 Kilobits = Annotated[int, Meta(ge=50, le=100_000)]
 Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
 
-_LOOPBACK_NAMES = {"localhost", "ip6-localhost"}
 _RUNG = re.compile(r"(\d{2,4})(?:x(\d{2,4}))?")
 _OTHER = re.compile(r"(.+\.onnx)(?:@(.*))?")
 
@@ -52,20 +53,6 @@ class Secret:
         return "Secret(set)" if self._text else "Secret(not set)"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host` (a name or an address) can be reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() in _LOOPBACK_NAMES
-
-
-def _web_url(name: str, value: str, example: str) -> None:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{name}: got {value!r}, expected an http or https address such as {example}")
-
-
 class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[server]: the public port.
 
@@ -81,6 +68,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         max_streams: streams this process admits; further ones get 503.
         force_admission: also admit a stream for which the inference device has no room; all get less then.
         trace: file to which the times of every overlay are written, for measurements.
+        reuse_port: several processes may listen on the port; the system spreads connections over them.
     """
 
     host: str = "127.0.0.1"
@@ -94,6 +82,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_streams: Annotated[int, Meta(ge=1, le=1000)] = 16
     force_admission: bool = False
     trace: Path | None = None
+    reuse_port: bool = False
 
     def __post_init__(self) -> None:
         if self.tls == "files" and not (self.cert and self.key):
@@ -101,9 +90,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.tls != "files" and (self.cert or self.key):
             raise ValueError(f"cert and key are read only with tls = 'files'; got tls = {self.tls!r}")
         if self.public_url:
-            _web_url("public_url", self.public_url, "https://live.example")
+            web_url("public_url", self.public_url, "https://live.example")
         for origin in self.origins:
-            _web_url("origins", origin, "https://shop.example")
+            web_url("origins", origin, "https://shop.example")
             if urlsplit(origin).path.rstrip("/") or "*" in origin:
                 raise ValueError(
                     f"origins: got {origin!r}, expected scheme, host and port only, without wildcards"
@@ -274,15 +263,21 @@ class BusConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[bus]: how nodes share a stream.
 
     Attributes:
-        url: "memory" for one process, or redis://, rediss://, redis+cluster:// (may hold a password).
+        url: "memory" for one process, or redis://, rediss://, unix://, redis+cluster:// with any node of a
+            cluster, redis+sentinel://host:port,host:port/service (all may hold a password).
     """
 
     url: Secret = Secret("memory")
 
     def __post_init__(self) -> None:
-        schemes = ("redis", "rediss", "redis+cluster", "unix")
-        if self.url.reveal() != "memory" and urlsplit(self.url.reveal()).scheme not in schemes:
+        schemes = ("redis", "rediss", "redis+cluster", "redis+sentinel", "unix")
+        if not self.alone and urlsplit(self.url.reveal()).scheme not in schemes:
             raise ValueError("url: expected 'memory' or an address such as redis://localhost:6379/0")
+
+    @property
+    def alone(self) -> bool:
+        """This process is the whole engine."""
+        return self.url.reveal() == "memory"
 
 
 class CatalogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -316,7 +311,7 @@ class CatalogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if 0 < self.refresh_ms < 1000:
             raise ValueError(f"refresh_ms: got {self.refresh_ms}, expected 0 or at least 1000")
         if self.shop != "static":
-            _web_url("shop", self.shop, "https://shop.example/vitrine")
+            web_url("shop", self.shop, "https://shop.example/vitrine")
 
 
 class AuthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -354,11 +349,16 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     bus: BusConfig = field(default_factory=BusConfig)
+    fleet: FleetConfig = field(default_factory=FleetConfig)
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     sources: dict[str, Secret] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.bus.alone and self.fleet.role != "all":
+            raise ValueError(
+                f"fleet: role {self.fleet.role!r} needs nodes that share a bus; set bus.url to a Redis server"
+            )
         for name, url in self.sources.items():
             stream_id(name)
             if not url:

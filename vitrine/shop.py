@@ -44,32 +44,37 @@ class Shop:
     Args:
         config: the configuration.
         store: the catalogue.
-        embedder: makes the vectors of imported pictures.
+        embedder: makes the vectors of imported pictures; None on a node without a catalogue, which answers
+            taps from the show's own list.
         clock: for deadlines and freshness.
 
     Attributes:
         ledger: append-only record of impressions and taps.
     """
 
-    def __init__(self, config: Config, store: CatalogStore, embedder: OnnxEmbedder, clock: Clock) -> None:
+    def __init__(
+        self, config: Config, store: CatalogStore, embedder: OnnxEmbedder | None, clock: Clock
+    ) -> None:
         self.ledger = SqliteLedger(config.server.data_dir / LEDGER_FILE)
         self._store, self._embedder = store, embedder
         self._told: frozenset[RowProblem] = frozenset()
         address = config.catalog.shop
-        self._commerce: Commerce = (
-            StaticCommerce(store, shop_policy(config.catalog))
-            if address == "static"
-            else HttpCommerce(HttpCommerceSettings(address), clock)
-        )
+        self._commerce: Commerce | None = None
+        if address != "static":
+            self._commerce = HttpCommerce(HttpCommerceSettings(address), clock)
+        elif embedder is not None:
+            self._commerce = StaticCommerce(store, shop_policy(config.catalog))
 
     async def __aenter__(self) -> Shop:
-        await embed_missing(self._store, self._embedder)
+        if self._embedder is not None:
+            await embed_missing(self._store, self._embedder)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._commerce.close()
+        if self._commerce is not None:
+            await self._commerce.close()
         await asyncio.to_thread(self.ledger.close)
 
     async def import_feed(self, catalog: CatalogConfig, *, recheck: bool = True) -> ImportReport:
@@ -82,6 +87,7 @@ class Shop:
         Raises:
             FeedError: the feed cannot be read at all.
         """
+        assert self._embedder is not None, "a node without a catalogue imports nothing"
         options = ImportOptions(catalog.format, catalog.currency, catalog.prune, recheck)
         report = await import_feed(catalog.feed, self._store, self._embedder, options=options)
         told, self._told = self._told, frozenset(report.rows_bad)
@@ -101,6 +107,8 @@ class Shop:
         if card is None:
             return outcome.result()
         reason = ""
+        if self._commerce is None:
+            return TapResult(outcome.tap.id, outcome.hit, outcome.state, card)
         try:
             card = (await self._commerce.product(card.id)).on(card)
         except CommerceError as error:

@@ -150,6 +150,19 @@ class Show:
                 self._publisher.post(self._author.latency(changed))
         return frame
 
+    @property
+    def fenced(self) -> bool:
+        """Another node speaks for the stream by now."""
+        return self._publisher.fenced
+
     async def run(self) -> None:
-        """Send the events that were authored, in order, until cancelled."""
+        """Send the events that were authored, in order, until cancelled or `fenced`."""
         await self._publisher.run()
+
+    async def flush(self) -> None:
+        """Send what waits now.
+
+        Raises:
+            BusError: not stored.
+        """
+        await self._publisher.flush()

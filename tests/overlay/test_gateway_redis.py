@@ -11,8 +11,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from overlay.bus.redis import RedisBus
 from overlay.edge import GatewaySettings
 from tests.overlay.builders import STREAM, card, frame, hotspot
-from tests.overlay.conftest import RedisServer
 from tests.overlay.stage import HELLO, Stage, staged
+from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 EVENTS = 60

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from inference.types import Rung
+from vitrine.addresses import is_loopback
 from vitrine.config import Config, Secret, load_config, public_view
 from vitrine.errors import ConfigError
-from vitrine.settings import is_loopback
 
 
 def load(tmp_path: Path, text: str, **env: str) -> Config:

@@ -26,6 +26,8 @@ EPILOG = epilog(
     ("vitrine serve --host 0.0.0.0 --tls self-signed", "other devices too; their cameras need https"),
     ("vitrine serve -c vitrine.toml --port 9000", "settings from a file, one of them overridden"),
     ("vitrine serve --source cam=rtsp://10.0.0.5/1", "pull a camera into the stream 'cam'"),
+    ("vitrine serve --role ingest --bus redis://10.0.0.9 --port 8081", "one of several nodes"),
+    ("vitrine serve --role gateway --bus redis://10.0.0.9", "another, for pages and viewers"),
     ("vitrine serve --udp-ports 50000-50100 --public-ip 203.0.113.7", "behind a firewall, in a cloud"),
 )
 
@@ -42,6 +44,14 @@ def _sources(values: list[str]) -> dict[str, object]:
 
 def serve(
     config: ConfigOption = None,
+    role: Annotated[
+        str | None,
+        typer.Option(help="all, ingest (publishers, recognition) or gateway (pages, viewers). Default: all."),
+    ] = None,
+    bus: Annotated[
+        str | None, typer.Option(help="Redis that nodes share; keep passwords in VITRINE_BUS__URL.")
+    ] = None,
+    node: Annotated[str | None, typer.Option(help="Name of this process among the nodes.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one. Default: 8080.")] = None,
     data_dir: DataDirOption = None,
@@ -68,6 +78,9 @@ def serve(
         raise usage_error(f"--log-level: got {log_level!r}, expected debug, info, warning or error")
     loaded = configure(
         config,
+        fleet__role=role,
+        fleet__node=node,
+        bus__url=bus,
         server__host=host,
         server__port=port,
         server__data_dir=_text(data_dir),

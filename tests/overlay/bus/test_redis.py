@@ -13,7 +13,7 @@ from overlay.publisher import StreamPublisher
 from overlay.state import OverlayAuthor
 from tests.overlay.builders import STREAM
 from tests.overlay.bus.test_contract import Pen, positions, start
-from tests.overlay.conftest import RedisServer
+from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 

@@ -17,7 +17,7 @@ from overlay.state import OverlayAuthor
 from stream.types import StreamId
 from tests.overlay.builders import STREAM
 from tests.overlay.bus.test_contract import Pen, item, positions, start
-from tests.overlay.conftest import RedisServer
+from tests.redis_server import RedisServer
 
 TTL_MS = 5_000
 OTHER = StreamId("other")
@@ -185,9 +185,8 @@ async def test_redis_that_lost_everything_is_given_the_lease_back_and_numbers_go
     await asyncio.sleep(0.002)
     taken = await registry.acquire(OTHER, "b", TTL_MS)
     assert taken.fence > other.fence
-    assert (await registry.renew(OTHER, other, TTL_MS)) == Lease(
-        "b", taken.fence, pytest.approx(TTL_MS, abs=200)
-    )
+    answer = await registry.renew(OTHER, other, TTL_MS)
+    assert (answer.node, answer.fence) == ("b", taken.fence)
     await bus.close()
 
 

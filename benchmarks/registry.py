@@ -19,6 +19,7 @@ BENCHMARKS = {
     "gpu": "benchmarks.gpu:BENCH",
     "track": "benchmarks.track:BENCH",
     "propagate": "benchmarks.propagate:BENCH",
+    "region": "benchmarks.region:BENCH",
     "index": "benchmarks.index:BENCH",
     "fanout": "benchmarks.fanout:BENCH",
 }
@@ -34,6 +35,7 @@ SUMMARIES = {
     "inputs": "What does it cost to make a model's input of a decoded picture, and how much memory?",
     "gpu": "What does a GPU buy: the same detector on the CPU, on CUDA in every way, and on TensorRT?",
     "track": "Do boxes stay on their objects, with the same id, better than with trackers one can install?",
+    "region": "Does looking only where the tracks are cost less, or find more small things, than the whole?",
     "index": "How good and how fast is a search among very many products: alone, by 16 at once, filtered?",
     "propagate": "How well do boxes follow their objects between detections, and at what cost?",
     "fanout": "What does it cost to bring positions to many viewers, and do slow ones make the others wait?",

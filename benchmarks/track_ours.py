@@ -41,6 +41,7 @@ def follow(sequence: Sequence, stride: int, late: int, looks: bool) -> Floats:
     rows: list[tuple[float, ...]] = []
     for frame in range(len(sequence)):
         captured = frame - late
+        tracker.observe(None, _pts_ns(frame, sequence))
         if captured >= 0 and captured % stride == 0:
             found, like = given[captured]
             tracker.step(found, None, _pts_ns(captured, sequence), looks=like if looks else None)

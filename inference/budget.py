@@ -42,6 +42,8 @@ class BudgetSettings:
         max_embed: crops per frame at most.
         regions: look only where the tracks are: ``"never"``, ``"busy"`` (when the best rung cannot be had)
             or ``"always"``.
+        enough_hz: detections a second that are enough for a stream of which nothing is pinned or was just
+            tapped; 0: every frame that time allows.
         whole_ms: the whole picture is looked at this often at least.
     """
 
@@ -61,6 +63,7 @@ class BudgetSettings:
     patience_ms: float = 2_000.0
     max_embed: int = 4
     regions: Literal["never", "busy", "always"] = "busy"
+    enough_hz: float = 0.0
     whole_ms: float = 400.0
 
 
@@ -117,6 +120,8 @@ class BudgetPlanner:
         since_ns = None if self._detected_ns is None else now_ns - self._detected_ns
         if demand.viewers == 0 and demand.pinned == 0:
             return self._idle(now_ns, since_ns)
+        if since_ns is not None and self._enough(since_ns, demand):
+            return Plan(False, None, deadline_ns, 0, "often-enough")
         if now_ns < self._due_ns - self._pace.interval_ns / 2:
             return Plan(False, None, deadline_ns, 0, "device-duty")
         wait_ns = self._share.wait_ns(self, deadline_ns, now_ns) + (self._unforeseen.bound_ns(now_ns) or 0)
@@ -190,6 +195,12 @@ class BudgetPlanner:
         return self._now_ns + int(
             min(self.settings.patience_ms, max(self.settings.budget_ms, needs_ms)) * 1e6
         )
+
+    def _enough(self, since_ns: int, demand: Demand) -> bool:
+        """The last detection is so recent that another one now would be more than is asked for."""
+        if self.settings.enough_hz <= 0 or demand.pinned + demand.tapped > 0:
+            return False
+        return since_ns < 1e9 / self.settings.enough_hz - self._pace.interval_ns / 2
 
     def _part(self, rung: Rung, region: Callable[[], Box | None]) -> Box | None:
         """The part of the picture to look at instead of the whole, where that is due for one."""

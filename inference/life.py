@@ -46,6 +46,9 @@ class TrackerSettings:
         low_ms: how long before the last detections a track may have been missed and still take a low one.
         same_look: cosine at which a new track is a lost one.
         look_margin: by which it must be ahead of the next lost one.
+        ease_share: so much of a correction by late detections is eased in...
+        ease_ms: ...over this long.
+        pace_ms: where detections come further apart than this, fewer of them confirm a track.
         inside: boxes are cut at the picture's edge.
         alone: labels never joined with another label.
         motion: the filter's noise.
@@ -71,9 +74,16 @@ class TrackerSettings:
     low_ms: float = 50.0
     same_look: float = 0.75
     look_margin: float = 0.05
+    ease_share: float = 0.06
+    ease_ms: float = 100.0
+    pace_ms: float = 1000.0
     alone: frozenset[str] = frozenset({"person"})
     inside: bool = True
     motion: MotionSettings = field(default_factory=MotionSettings)
+
+    def needs(self, step_ms: float) -> float:
+        """Belief that confirms a track when detections come this far apart: waiting costs more then."""
+        return self.confirm_score * min(1.0, self.pace_ms / max(step_ms, 1.0))
 
     @staticmethod
     def at_working_point(score: float) -> TrackerSettings:
@@ -105,8 +115,18 @@ class Life:
     product: str = ""
     history: deque[tuple[int, NDArray[np.float32]]] = field(default_factory=lambda: deque(maxlen=90))
 
-    def measured(self, pts_ns: int, name: str, score: float, settings: TrackerSettings) -> None:
-        """One more detection at `pts_ns`; the label is the one with the most score behind it."""
+    def measured(
+        self, pts_ns: int, name: str, score: float, settings: TrackerSettings, step_ms: float = 0.0
+    ) -> None:
+        """One more detection at `pts_ns`; the label is the one with the most score behind it.
+
+        Args:
+            pts_ns: of the detection.
+            name: its label.
+            score: its score.
+            settings: when a track is confirmed.
+            step_ms: since the detections before; 0 where there were none.
+        """
         self.measured_ns, self.score = pts_ns, score
         self.hits += 1
         self.belief += max(0.0, score - settings.doubt_score)
@@ -114,7 +134,7 @@ class Life:
         if name != self.label and votes > self.votes[self.label]:
             self.label = name
         if not self.confirmed:
-            self.confirmed = self.belief >= settings.confirm_score
+            self.confirmed = self.belief >= settings.needs(step_ms)
 
     def at(self, pts_ns: int, hold_ms: float) -> NDArray[np.float32] | None:
         """Its box at a past time: between two near measurements, or up to `hold_ms` after one."""

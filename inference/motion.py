@@ -85,6 +85,11 @@ class MotionPath:
         self._picture: tuple[int, Pyramid] | None = None
 
     @property
+    def newest_ns(self) -> int:
+        """Media time of the newest frame."""
+        return self._last_ns
+
+    @property
     def has_motion(self) -> bool:
         """The picture's motion has been seen since `base_ns`."""
         return bool(self._steps)

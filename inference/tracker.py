@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.association import Codes, Labels
+from inference.easing import Easing
 from inference.flow import Luma
-from inference.geometry import clip_box, iou_matrix
-from inference.kalman import KalmanBank, to_centre, to_corners
+from inference.geometry import iou_matrix
+from inference.kalman import Floats, KalmanBank, to_centre, to_corners
 from inference.life import MAX_GAP_S, Life, Looks, TrackerSettings, likeness, lost_twin, same_product
 from inference.motion import MotionPath
 from inference.pairing import Pairs, Sides, pair
 from inference.region import looked_at, region_of
+from inference.shown import tracks_of, visible
 from inference.types import Box, Detections, Track
 
 __all__ = ["Tracker", "TrackerSettings"]
@@ -34,6 +36,9 @@ LOOK_SHARE = 0.15
 
 CAMERA_MOVES = 0.01
 """Share of the picture by which it moved as a whole since the last look: something came in at its edge."""
+
+LOST_MS = 500
+"""What is missed for less may be found elsewhere in the picture."""
 
 RETURN_MS = 250
 """A track seen again after more than this is set anew rather than corrected."""
@@ -56,6 +61,7 @@ class Tracker:
         self._step_ms = 0.0
         self._next_id = 1
         self._started = False
+        self._easing = Easing(settings.ease_share, settings.ease_ms)
 
     def step(
         self,
@@ -87,7 +93,9 @@ class Tracker:
         self._started = True
         seen_s = min(dt_s, MAX_GAP_S)
         self._step_ms = seen_s * 1e3
-        before_ms = self._absent_ms.copy()
+        before_ms, newest_ns = self._absent_ms.copy(), self._path.newest_ns
+        shown = self._at(newest_ns) if newest_ns > pts_ns else None
+        ids = [life.id for life in self._lives]
         if self._lives:
             self._advance(dt_s, seen_s, pts_ns)
             if region is not None:
@@ -104,6 +112,8 @@ class Tracker:
         self._bury()
         self._path.rebase(pts_ns)
         self._remember(pts_ns)
+        if shown is not None:
+            self._ease(dict(zip(ids, shown, strict=True)), newest_ns)
         return self.query(pts_ns)
 
     def observe(
@@ -146,16 +156,13 @@ class Tracker:
         ahead_ms = (pts_ns - self._path.base_ns) / 1e6
         if ahead_ms > self._settings.hide_ms:
             return ()
-        state = self._bank.state.copy()
-        if pts_ns > self._path.base_ns:
-            seen = self._path.follow(self._bank, pts_ns, self._bank.proven())
-            if seen.cut:
-                return ()
-            state[:, :2] += seen.shift
-        boxes = to_corners(state)
+        state = self._at(pts_ns)
+        if state is None:
+            return ()
+        boxes = to_corners(self._easing.applied(state, [life.id for life in self._lives], pts_ns))
         known_ms = np.array([(life.measured_ns - life.first_ns) / 1e6 for life in self._lives])
         shown = self._absent_ms <= np.minimum(self._settings.miss_ms, self._settings.hold_share * known_ms)
-        shown &= _visible(boxes)
+        shown &= visible(boxes)
         rows = np.flatnonzero(shown)
         return self._tracks(rows, boxes[rows]) if len(rows) else ()
 
@@ -166,8 +173,8 @@ class Tracker:
             None where all of it has to be looked at: nothing is known, something was lost just now and may
             come back anywhere, the camera moves so that new things come in, or another scene began.
         """
-        shown = [track.box for track in self.query(pts_ns) if track.confirmed]
-        lost = (self._absent_ms > self._settings.miss_ms) & (self._absent_ms <= self._settings.here_ms)
+        shown = [track.box for track in self.query(pts_ns)]
+        lost = (self._absent_ms > self._settings.miss_ms) & (self._absent_ms <= LOST_MS)
         if not shown or lost.any():
             return None
         seen = self._path.follow(self._bank, pts_ns)
@@ -278,7 +285,7 @@ class Tracker:
         for row, label, score in zip(rows.tolist(), labels, scores.tolist(), strict=True):
             life = self._lives[row]
             before = life.label
-            life.measured(pts_ns, detections.names[label], score, self._settings)
+            life.measured(pts_ns, detections.names[label], score, self._settings, self._step_ms)
             if life.label != before:
                 self._codes[row] = self._labels.code(life.label)
 
@@ -312,7 +319,7 @@ class Tracker:
         for i in fresh:
             name, score = detections.names[detections.labels[i]], float(detections.scores[i])
             life = Life(self._next_id, name, score, pts_ns, pts_ns, belief=score - s.doubt_score)
-            life.confirmed = life.belief >= s.confirm_score or (score >= s.sure_score and first)
+            life.confirmed = life.belief >= s.needs(self._step_ms) or (score >= s.sure_score and first)
             life.votes[name] = score
             self._lives.append(life)
             self._next_id += 1
@@ -350,6 +357,23 @@ class Tracker:
 
     # ---- answers -------------------------------------------------------------------------------------------
 
+    def _at(self, pts_ns: int) -> Floats | None:
+        """Centres and sizes at or after the last detections; None in another scene."""
+        state = self._bank.state.copy()
+        if pts_ns > self._path.base_ns:
+            seen = self._path.follow(self._bank, pts_ns, self._bank.proven())
+            if seen.cut:
+                return None
+            state[:, :2] += seen.shift
+        return state
+
+    def _ease(self, shown: dict[int, Floats], newest_ns: int) -> None:
+        """Detections came late: where boxes were shown on the newest frame, and where they belong, differ."""
+        now = self._at(newest_ns)
+        if now is not None:
+            belong = {life.id: row for life, row in zip(self._lives, now, strict=True)}
+            self._easing.corrected(shown, belong, newest_ns)
+
     def _past(self, pts_ns: int) -> tuple[Track, ...]:
         rows, boxes = [], []
         for row, life in enumerate(self._lives):
@@ -360,24 +384,8 @@ class Tracker:
         return self._tracks(np.array(rows), np.stack(boxes)) if rows else ()
 
     def _tracks(self, rows: NDArray[np.intp], boxes: NDArray[np.float32]) -> tuple[Track, ...]:
-        speed = self._bank.speed[rows]
-        velocity = np.concatenate((speed[:, :2] - speed[:, 2:] / 2, speed[:, :2] + speed[:, 2:] / 2), axis=1)
-        lives = self._lives
-        made = []
-        for row, box, moving in zip(rows.tolist(), boxes.tolist(), velocity.tolist(), strict=True):
-            life = lives[row]
-            made.append(
-                Track(
-                    life.id,
-                    clip_box(box) if self._settings.inside else Box(*box),
-                    tuple(moving),
-                    life.label,
-                    life.score,
-                    life.measured_ns,
-                    life.confirmed,
-                )
-            )
-        return tuple(made)
+        lives = [self._lives[row] for row in rows.tolist()]
+        return tracks_of(lives, boxes, self._bank.speed[rows], inside=self._settings.inside)
 
     def _row(self, track_id: int) -> int | None:
         return next((row for row, life in enumerate(self._lives) if life.id == track_id), None)
@@ -387,10 +395,3 @@ class Tracker:
         keep[row] = False
         self._keep(keep)
         self._path.changed()
-
-
-def _visible(boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """At least a sliver lies within the picture."""
-    inside = np.concatenate((boxes[:, :2] < 0.999, boxes[:, 2:] > 0.001), axis=1)
-    visible: NDArray[np.bool_] = np.logical_and.reduce(inside, axis=1)
-    return visible

@@ -151,7 +151,7 @@ class Plan:
         deadline_ns: `Clock.now_ns` after which the run is cancelled.
         embed_limit: crops to embed at most.
         reason: why, for the operator (``"detect"``, ``"detect-stale"``, ``"budget-too-short"``,
-            ``"device-duty"``, ``"next-frame-sooner"``, ``"no-viewers"``).
+            ``"device-duty"``, ``"often-enough"``, ``"next-frame-sooner"``, ``"no-viewers"``).
         cover: the run may not end in time: give the frame a predicted overlay before it.
         region: the part of the picture to look at; None for all of it.
     """

@@ -120,7 +120,11 @@ def budget_settings(config: InferenceConfig, detector: LoadedDetector) -> Budget
     """
     quantile = 0.9 if detector.cancellable else 0.99
     return BudgetSettings(
-        budget_ms=config.budget_ms, rungs=detector.rungs, quantile=quantile, regions=config.regions
+        budget_ms=config.budget_ms,
+        rungs=detector.rungs,
+        quantile=quantile,
+        regions=config.regions,
+        enough_hz=config.enough_hz,
     )
 
 

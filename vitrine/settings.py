@@ -151,6 +151,8 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             models join it as "fast.onnx@320", or "fast.onnx" with its own sizes.
         regions: look only where the tracks are, and at the whole picture every so often: never, busy (when
             the largest size cannot be afforded) or always (which spares the processor).
+        enough_hz: detections a second that are enough for a stream, which spares the processor; what is
+            pinned or was just tapped gets more. 0: every frame that time allows.
         min_score: detections below are ignored; low ones still help to follow an object.
         budget_ms: from a frame's last packet to its overlay; a detector run beyond it is cancelled.
         threads: ONNX threads per session; 0 decides by the number of cores.
@@ -170,6 +172,7 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     embedder: Path | None = None
     rungs: tuple[int | str, ...] = ()
     regions: Literal["never", "busy", "always"] = "busy"
+    enough_hz: Annotated[int, Meta(ge=0, le=240)] = 0
     min_score: Unit = 0.1
     budget_ms: Annotated[int, Meta(ge=5, le=10_000)] = 60
     threads: Annotated[int, Meta(ge=0, le=256)] = 0

@@ -137,12 +137,12 @@ class Probe:
 # ---- Vitrine -----------------------------------------------------------------------------------------------
 
 
-def vitrine(scenario: Scenario, folder: Path, seconds: float) -> Taken:
-    """Run Vitrine through `scenario`."""
+def vitrine(scenario: Scenario, folder: Path, seconds: float, enough_hz: int = 0) -> Taken:
+    """Run Vitrine through `scenario`, with as many detections a second as are said to be enough."""
     ours, others = two_cores()
     names = [f"bench{number}" for number in range(scenario.streams)]
     with ExitStack() as stack:
-        sections = _sections(scenario, folder)
+        sections = _sections(scenario, folder, enough_hz)
         blob = scenario.takes_ms > 0
         server = stack.enter_context(engine(folder, sections, blob=blob, cores=ours))
         for name in names:
@@ -170,8 +170,8 @@ def vitrine(scenario: Scenario, folder: Path, seconds: float) -> Taken:
     return taken
 
 
-def _sections(scenario: Scenario, folder: Path) -> dict[str, dict[str, object]]:
-    inference: dict[str, object] = {"show_unsure": True, "budget_ms": BUDGET_MS}
+def _sections(scenario: Scenario, folder: Path, enough_hz: int) -> dict[str, dict[str, object]]:
+    inference: dict[str, object] = {"show_unsure": True, "budget_ms": BUDGET_MS, "enough_hz": enough_hz}
     if scenario.takes_ms or not (WEIGHTS / EMBEDDER).exists():
         inference["embedder"] = str(write_embedder(folder / "embedder.onnx"))
     if scenario.takes_ms:

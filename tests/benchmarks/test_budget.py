@@ -167,6 +167,11 @@ def test_the_best_peer_is_the_one_to_beat_at_half_its_cost() -> None:
     lead, cost = budget.judged([ours, *peers], long_enough=False)[-2:]
     assert lead.ok and lead.value == pytest.approx(0.05)
     assert not cost.ok and cost.value == pytest.approx(0.667, abs=0.001)
+    sparing = row(budget.SPARING, "a", streaming_ap=0.36, cpu_ms_per_frame=7.0)
+    lead, cost = budget.judged([ours, sparing, *peers], long_enough=False)[-2:]
+    assert lead.ok and cost.ok and cost.value == pytest.approx(0.467, abs=0.001)
+    worse = {**sparing, "streaming_ap": 0.34}
+    assert not budget.judged([ours, worse, *peers], long_enough=False)[-1].ok, "not at equal AP"
     behind = {**ours, "streaming_ap": 0.2}
     assert [target.ok for target in budget.judged([behind, *peers], long_enough=False)[-2:]] == [False, False]
 

@@ -265,3 +265,11 @@ def test_regions_are_for_busy_times_unless_asked_for() -> None:
     assert not any(plan.region for plan in regions("busy", FAST))
     assert any(plan.region for plan in regions("busy", HOGGED))
     assert not any(plan.region for plan in regions("never", HOGGED))
+
+
+def test_enough_detections_are_enough_unless_a_product_is_pinned_or_tapped() -> None:
+    calm = Show(planner(enough_hz=10)).frames(90, FAST)
+    assert 28 <= sum(plan.detect for plan in calm) <= 31
+    assert {plan.reason for plan in calm if not plan.detect} == {"often-enough"}
+    for demand in (Demand(viewers=1, pinned=1), Demand(viewers=1, tapped=1)):
+        assert all(plan.detect for plan in Show(planner(enough_hz=10), demand).frames(90, FAST))

@@ -1,0 +1,50 @@
+"""Corrections that come late are eased in, so that shown boxes do not jump. Pure.
+
+A detection of the frame on screen sets its box at once: there exactness counts. One of a frame long gone
+corrects boxes that viewers look at already; they move to their place within a few frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from inference.kalman import Floats
+
+
+class Easing:
+    """What is left of late corrections. Centres and sizes are float64 (4,), 0..1 of the picture.
+
+    Args:
+        share: of a correction that is eased in; the rest is made at once.
+        ease_ms: how long that takes.
+    """
+
+    def __init__(self, share: float, ease_ms: float) -> None:
+        self._share, self._ease_ns = share, ease_ms * 1e6
+        self._off: dict[int, Floats] = {}
+        self._since_ns = 0
+
+    def corrected(self, shown: Mapping[int, Floats], belong: Mapping[int, Floats], newest_ns: int) -> None:
+        """Boxes `shown` on the newest frame, at `newest_ns`, turned out to `belong` elsewhere."""
+        left = self._left(newest_ns)
+        self._off = {
+            one: shown[one] + left * self._off.get(one, 0.0) - place
+            for one, place in belong.items()
+            if one in shown
+        }
+        self._since_ns = newest_ns
+
+    def applied(self, state: Floats, ids: Sequence[int], pts_ns: int) -> Floats:
+        """`state` (n, 4) of `ids` as it is to be shown at `pts_ns`."""
+        left = self._left(pts_ns)
+        if left > 0:
+            for row, one in enumerate(ids):
+                if one in self._off:
+                    state[row] += left * self._off[one]
+        return state
+
+    def _left(self, pts_ns: int) -> float:
+        """Share of the last corrections not yet made; nothing before they were known."""
+        if not self._off or self._share <= 0 or pts_ns < self._since_ns:
+            return 0.0
+        return self._share * max(0.0, 1.0 - (pts_ns - self._since_ns) / self._ease_ns)

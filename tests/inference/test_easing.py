@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inference.easing import Easing
+from inference.tracker import Tracker, TrackerSettings
+from inference.types import Detections
+
+MS = 1_000_000
+HERE, THERE = np.array([0.5, 0.5, 0.1, 0.1]), np.array([0.6, 0.5, 0.1, 0.1])
+
+
+def shown(easing: Easing, pts_ns: int) -> float:
+    return float(easing.applied(THERE[None].copy(), [7], pts_ns)[0, 0])
+
+
+def test_a_late_correction_is_spread_over_time() -> None:
+    easing = Easing(1.0, 100.0)
+    easing.corrected({7: HERE}, {7: THERE}, 1000 * MS)
+    ways = [shown(easing, (1000 + ms) * MS) for ms in (0, 25, 50, 100, 500)]
+    assert ways == pytest.approx([0.5, 0.525, 0.55, 0.6, 0.6])
+
+
+def test_only_its_share_is_eased_in() -> None:
+    easing = Easing(0.25, 100.0)
+    easing.corrected({7: HERE}, {7: THERE}, 1000 * MS)
+    assert shown(easing, 1000 * MS) == pytest.approx(0.575)
+
+
+def test_the_past_and_new_tracks_are_where_they_belong() -> None:
+    easing = Easing(1.0, 100.0)
+    easing.corrected({7: HERE}, {7: THERE, 8: THERE}, 1000 * MS)
+    assert shown(easing, 999 * MS) == pytest.approx(0.6)
+    assert easing.applied(THERE[None].copy(), [8], 1000 * MS)[0, 0] == pytest.approx(0.6)
+    assert shown(Easing(0.0, 100.0), 1000 * MS) == pytest.approx(0.6)
+
+
+def found(x: float) -> Detections:
+    box = np.array([[x, 0.4, x + 0.1, 0.6]], np.float32)
+    return Detections(box, np.array([0.9], np.float32), np.zeros(1, np.int32), ("mug",))
+
+
+def follow(share: float, late: bool) -> list[float]:
+    """Where a mug is shown that stands still, and was 0.02 further on from frame 10 on."""
+    tracker, at = Tracker(TrackerSettings(ease_share=share)), []
+    for number in range(18):
+        tracker.observe(None, number * 33 * MS)
+        captured = number - 3 if late else number
+        if captured >= 0 and captured % 3 == 0:
+            tracker.step(found(0.3 if captured < 10 else 0.32), None, captured * 33 * MS)
+        at += [track.box.x0 for track in tracker.query(number * 33 * MS)]
+    return at
+
+
+def test_late_detections_move_boxes_without_a_jump_and_timely_ones_at_once() -> None:
+    jumps = [max(abs(np.diff(follow(share, late=True)))) for share in (0.0, 1.0)]
+    assert jumps[1] < 0.6 * jumps[0]
+    assert follow(0.0, late=False) == follow(1.0, late=False)

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import region
 from benchmarks.harness import plot
-from benchmarks.model_parts.pictures import Sample, show
+from benchmarks.model_parts.pictures import Sample, frame_of, in_corner, show
 from benchmarks.report import Report, Row
 from inference.detection import DetectorSettings, load_detector
 from inference.runtime import RuntimeSettings
@@ -59,11 +59,11 @@ def test_a_busy_machine_goes_on_where_the_tracks_are() -> None:
     detector = load_detector(model, rungs=[region.LARGE, region.SMALL], settings=settings)
     samples = []
     for number, sample in enumerate(show(1)):
-        if number == region.CALM_FRAMES + 20:
+        if number == region.CALM_FRAMES + 12:
             break
         image = sample.frame.pixels.scaled(640, 360, "rgb")
-        larger, moved = region.in_corner(image, sample.truth, 0, region.LARGER)
-        frame = replace(region.frame_of(larger), pts_ns=number * region.FRAME_NS)
+        larger, moved = in_corner(image, sample.truth, 0, region.LARGER)
+        frame = replace(frame_of(larger), pts_ns=number * region.FRAME_NS)
         samples.append(Sample(frame, np.asarray(moved, np.float32)))
     whole, part = (
         asyncio.run(region._follow(way, samples, detector)) for way in ("busy, everything", "busy, regions")

@@ -37,7 +37,7 @@ export function isPaid(/** @type {Card} */ card) {
 }
 
 /** Who sells it, and whose advertisement it is. */
-function disclosure(/** @type {Card} */ card) {
+export function disclosure(/** @type {Card} */ card) {
   const words = card.label || (card.third_party ? `Sold by ${card.seller || "a partner"}` : "");
   if (!words) return null;
   return h(isPaid(card) ? "span.tag.paid" : "span.tag", {}, words);
@@ -112,9 +112,12 @@ export class CardSheet {
   #dialog;
   #body;
   #close;
+  #actions;
 
-  constructor(/** @type {HTMLDialogElement} */ dialog) {
+  /** @param {HTMLDialogElement} dialog @param {(card: Card) => Node[]} actions further things to do with a product */
+  constructor(dialog, actions = () => []) {
     this.#dialog = dialog;
+    this.#actions = actions;
     this.#body = h("div.card");
     this.#close = h("button.quiet.round.close", { type: "button", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"));
     dialog.replaceChildren(this.#close, this.#body);
@@ -143,8 +146,13 @@ export class CardSheet {
         isPaid(card) ? h("p.tag.paid", {}, card.label) : null,
         seller ? h("p.seller", {}, card.third_party ? `Sold by ${seller}, another shop than the host's` : `Sold by ${seller}`) : null,
         card.description ? h("p.description", {}, card.description) : null),
-      action ?? h("p.quiet-words", {}, "This product has no page to open."));
+      action ?? h("p.quiet-words", {}, "This product has no page to open."),
+      h("div.more", {}, ...this.#actions(card)));
     this.#present();
+  }
+
+  close() {
+    this.#dialog.close();
   }
 
   /** What to say when there is no card. */

@@ -1487,6 +1487,20 @@ export class VitrineOverlay extends Base {
     return this.#sendTap({ x: 0.5, y: 0.5, epoch, rtp, pid });
   }
 
+  /**
+   * The frame on screen, to be kept and asked about. Call `close` when it has been drawn.
+   *
+   * @returns {{epoch: number, rtp: number, image: CanvasImageSource, close: () => void}|null}
+   *   null where the player does not name its frames; rtp is on the publisher's clock
+   */
+  grab() {
+    if (!this.#video || this.#video.readyState < 2 || this.#clock !== "rtp") return null;
+    const { rtp, image, close } = this.#surface.grab(this.#video);
+    const place = this.#model.locate(rtp ?? this.#shown.frame);
+    if (!place) close();
+    return place && { epoch: place.epoch, rtp: place.key, image, close };
+  }
+
   // -- life
 
   connectedCallback() {

@@ -3,6 +3,7 @@
 import "./vitrine-overlay.js";
 import { byId, count, h, icon, overlaySocket, setText, streamName, takeKey } from "./page.js";
 import { CardSheet, isPaid, picture, price, ProductList } from "./products.js";
+import { PictureSearch } from "./search.js";
 import { WhepPlayer } from "./whep.js";
 
 const LOCAL_ANSWER_MS = 350; // a card the page knows anyway is not kept waiting for the server
@@ -12,9 +13,18 @@ const key = takeKey(`watch:${stream}`);
 const video = /** @type {HTMLVideoElement} */ (byId("video"));
 const overlay = /** @type {import("./vitrine-overlay.js").VitrineOverlay} */ (byId("overlay"));
 const frame = byId("frame");
-const sheet = new CardSheet(/** @type {HTMLDialogElement} */ (byId("card")));
+const sheet = new CardSheet(/** @type {HTMLDialogElement} */ (byId("card")), (card) => search.cardActions(card));
 const list = new ProductList(byId("products"), (pid) => overlay.openProduct(pid));
 const player = new WhepPlayer(video, `/whep/${encodeURIComponent(stream)}`, key);
+const search = new PictureSearch({
+  overlay, stream, key,
+  parts: {
+    picture: byId("picture"), layer: byId("search"), controls: byId("controls"), tools: byId("search-controls"),
+    seek: byId("seek"), look: byId("look"), shelf: byId("shelf"), results: byId("results"),
+  },
+  open: (card, state) => (card.pid > 0 ? overlay.openProduct(card.pid) : sheet.show(card, state)),
+  close: () => sheet.close(),
+});
 
 /** What the person is told, by the overlay's state and the player's. `veil`: shown over the picture. */
 function situation() {
@@ -130,6 +140,7 @@ overlay.addEventListener("vitrine-visible", ({ detail }) => list.mark(detail.pid
 overlay.addEventListener("vitrine-state", ({ detail: { latencyMs, live } }) => {
   player.holdBackMs = latencyMs;
   if (live) player.wake();
+  search.live = live;
   showSituation();
 });
 player.addEventListener("state", showSituation);

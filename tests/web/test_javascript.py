@@ -11,7 +11,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 
 
-@pytest.mark.parametrize("name", ["overlay.test.mjs", "pages.test.mjs", "track.test.mjs"])
+@pytest.mark.parametrize("name", ["overlay.test.mjs", "pages.test.mjs", "search.test.mjs", "track.test.mjs"])
 def test_javascript(name: str) -> None:
     node = shutil.which("node")
     if node is None:

@@ -24,7 +24,9 @@ from vitrine.demo_score import iou
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 BOX = tuple[float, float, float, float]
-TITLES = {row["title"]: row["id"] for row in map(json.loads, CATALOGUE.read_text().splitlines())}
+TITLES: dict[str, str] = {
+    row["title"]: row["id"] for row in map(json.loads, CATALOGUE.read_text().splitlines())
+}
 _READY = """() => !document.querySelector('#seek').hidden
   && !document.querySelector('#veil').checkVisibility({ visibilityProperty: true })
   && document.querySelector('vitrine-overlay').shown.rtp > 0"""
@@ -81,7 +83,8 @@ def product_under(objects: tuple[TrueBox, ...], box: BOX) -> TrueBox:
 
 
 async def first_hit(viewer: Any) -> str:
-    return TITLES[await viewer.inner_text("#results .found .row >> nth=0 >> .name")]
+    title: str = await viewer.inner_text("#results .found .row >> nth=0 >> .name")
+    return TITLES[title]
 
 
 async def box_on(viewer: Any) -> BOX:

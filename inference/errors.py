@@ -4,7 +4,8 @@ EngineError
 ├── ModelError      a model file that cannot be used, or outputs that fit no family
 │   └── AmbiguousModel  several detector families fit
 ├── RuntimeStuck    a run neither ended nor could be cancelled; its thread was abandoned
-└── ProductIndexError  a product index that cannot be used with this model or is damaged
+├── ProductIndexError  a product index that cannot be used with this model or is damaged
+└── UnknownObject   an object that is not in the picture any more, or was not looked at yet
 """
 
 from __future__ import annotations
@@ -36,3 +37,10 @@ class ProductIndexError(EngineError):
 
     code = "product-index"
     http_status = 409
+
+
+class UnknownObject(EngineError):
+    """An object of the picture is gone, or nothing is known of how it looks."""
+
+    code = "object-unknown"
+    http_status = 404

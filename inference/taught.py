@@ -71,9 +71,16 @@ class Taught:
         """Products with an example that is right: they can be found without a picture of the catalogue."""
         return frozenset(self._right.owners)
 
-    def plus(self, examples: Iterable[Example]) -> Taught:
-        """These and more."""
-        return Taught((*self._examples, *examples), self._slack)
+    def plus(self, examples: Iterable[Example], alike: float = 0.9) -> Taught:
+        """These and more. The newest word counts: what says the contrary of a view alike is dropped.
+
+        Args:
+            examples: new ones.
+            alike: cosine from which on two views are of one object.
+        """
+        new = tuple(examples)
+        kept = (old for old in self._examples if not any(_contrary(old, one, alike) for one in new))
+        return Taught((*kept, *new), self._slack)
 
     def without(self, products: Collection[str]) -> Taught:
         """These less those of `products`."""
@@ -99,6 +106,12 @@ class Taught:
             if product in scores:
                 scores[product] -= max(0.0, cosine - self._slack - scores[product])
         return sorted(scores.items(), key=lambda pair: -pair[1])[:k]
+
+
+def _contrary(old: Example, new: Example, alike: float) -> bool:
+    if old.product_id != new.product_id or old.right == new.right:
+        return False
+    return float(old.vector @ new.vector) >= alike
 
 
 def _side(examples: Iterable[Example]) -> _Side:

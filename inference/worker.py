@@ -11,11 +11,14 @@ import asyncio
 import logging
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from inference.deadline import Cancelled, RunHandle
 from inference.detection import Detected, DetectorSettings, LoadedDetector, load_detector
 from inference.device import DeviceWorker
 from inference.embedder import OnnxEmbedder
-from inference.errors import RuntimeStuck
+from inference.enrolment import Enrolment
+from inference.errors import RuntimeStuck, UnknownObject
 from inference.flow import flow_size
 from inference.index import IndexHolder
 from inference.looking import Ask, Search, Seen, look_at
@@ -23,7 +26,7 @@ from inference.matcher import Matcher, MatcherSettings
 from inference.recovery import Recovery
 from inference.tracker import Tracker, TrackerSettings
 from inference.types import Box, FrameResult, MatchState, Outcome, Plan, Track
-from inference.views import in_sight
+from inference.views import Look, in_sight
 from stream.clock import Clock, MonotonicClock
 from stream.types import Frame, StreamId
 
@@ -70,6 +73,7 @@ class StreamWorker:
         stream: whose.
         tracker: for queries at display time.
         matcher: the product claims; `Matcher.restrict` takes the show's list.
+        enrolment: a product that is being shown to be learned; None most of the time.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class StreamWorker:
         self.stream = stream
         self.tracker = Tracker(settings.tracker or _thresholds(detector, embedder))
         self.matcher = Matcher(_calibrated(settings.matcher, embedder))
+        self.enrolment: Enrolment | None = None
         self._device = device
         self._detector = detector
         self._embedder = embedder
@@ -155,6 +160,27 @@ class StreamWorker:
         self._watch(frame)
         return self.tracker.region(frame.pts_ns)
 
+    def teach(self, track_id: int, product_id: str, right: bool) -> list[Look]:
+        """The host says that a track is a product, or that it is not. Heard at once.
+
+        Returns:
+            The best views of the track, with vectors: what the host's word is to be remembered by.
+
+        Raises:
+            UnknownObject: the track is gone, or was not looked at yet.
+        """
+        looks = self.matcher.looks(track_id)
+        if not looks:
+            raise UnknownObject(
+                f"object {track_id}: got none of that number that was looked at, expected one that is in the "
+                "picture; it may have left it, show it again"
+            )
+        if right:
+            self.matcher.confirm(track_id, product_id)
+        else:
+            self.matcher.veto(track_id, product_id)
+        return looks
+
     @property
     def embedding(self) -> bool:
         """Crops are being embedded; their votes are still to come."""
@@ -206,13 +232,17 @@ class StreamWorker:
 
     def _embed_some(self, frame: Frame, tracks: tuple[Track, ...], limit: int) -> None:
         """Start embedding the crops that are worth it, unless the last ones are still under way."""
-        if self._embedder is None or self._embedding is not None or limit < 1:
+        if self._embedder is None or self._embedding is not None or (limit < 1 and self.enrolment is None):
             return
         wanted = set(self.matcher.wanted(tracks, frame.pts_ns, limit))
+        shown = None if self.enrolment is None else self.enrolment.wanted(tracks, frame.pts_ns)
+        least = {track_id: self.matcher.least_sharp(track_id) for track_id in wanted}
+        if self.enrolment is not None and shown is not None:
+            least[shown] = min(least.get(shown, np.inf), self.enrolment.least_sharp())
         asks = [
-            Ask(track.id, track.box, in_sight(track, tracks), self.matcher.least_sharp(track.id))
+            Ask(track.id, track.box, in_sight(track, tracks), least[track.id])
             for track in tracks
-            if track.id in wanted
+            if track.id in least
         ]
         if not asks:
             return
@@ -226,10 +256,13 @@ class StreamWorker:
 
         deadline_ns = clock.now_ns() + int(self._settings.embed_ms * 1e6)
         self._embedding = self._device.submit(job, deadline_ns, priority=EMBED_PRIORITY)
-        self._embedding.add_done_callback(lambda done: self._vote(done, frame.pts_ns))
+        self._embedding.add_done_callback(lambda done: self._vote(done, frame.pts_ns, shown))
 
-    def _vote(self, done: asyncio.Future[_Looked | Cancelled], pts_ns: int) -> None:
-        """Back on the event loop: the embeddings vote, and may revive lost tracks."""
+    def _vote(self, done: asyncio.Future[_Looked | Cancelled], pts_ns: int, shown: int | None) -> None:
+        """Back on the event loop: the embeddings vote, and may revive lost tracks.
+
+        The look at `shown` is also one at the product that is being enrolled.
+        """
         self._embedding = None
         if done.cancelled():
             return
@@ -241,6 +274,8 @@ class StreamWorker:
             return
         began_ns = self._clock.now_ns()
         for seen in looked.seen:
+            if self.enrolment is not None and seen.track_id == shown:
+                self.enrolment.add(seen.look)
             if seen.look.vector is None:
                 self.matcher.blurred(seen.track_id)
                 continue
@@ -248,11 +283,13 @@ class StreamWorker:
             if now_id != seen.track_id:
                 self.matcher.rename(seen.track_id, now_id)
             self.matcher.vote(now_id, seen.candidates, pts_ns, seen.look)
-            match = self.matcher.match(now_id)
+            match, own_id = self.matcher.match(now_id), now_id
             if match.state is MatchState.EXACT:
                 own_id = self.tracker.attach_product(now_id, match.product_id)
                 if own_id != now_id:
                     self.matcher.rename(now_id, own_id)
+            if self.enrolment is not None:
+                self.enrolment.followed(seen.track_id, own_id)
         self._extra_ns = {"embed": looked.took_ns, "match": self._clock.now_ns() - began_ns}
 
     def _complain(self, error: BaseException) -> None:

@@ -52,6 +52,8 @@ CORES = (
     "inference/evidence.py",
     "inference/views.py",
     "inference/taught.py",
+    "inference/enrolment.py",
+    "inference/apart.py",
     "inference/detectors/base.py",
     "inference/detectors/yolox.py",
     "inference/detectors/nanodet.py",

@@ -20,6 +20,7 @@ from vitrine.forward import Forward
 from vitrine.front import Front, late_upgrade
 from vitrine.http import build_app
 from vitrine.http_api import Api
+from vitrine.http_host import HostApi
 from vitrine.http_rtc import RtcEndpoints
 from vitrine.http_search import SearchEndpoints
 from vitrine.keys import Keys
@@ -112,6 +113,7 @@ class Server:
                 self._config.search,
                 engine.clock,
             ).routes(),
+            *HostApi(engine).routes(),
             web.get("/ws/{stream}", upgrade),
         ]
         self._forward = Forward(engine.fleet.name)

@@ -31,6 +31,7 @@ from vitrine.auth import Authenticator
 from vitrine.company import Company
 from vitrine.config import Config
 from vitrine.door import Door
+from vitrine.enrolling import Enroller
 from vitrine.errors import UnknownStream
 from vitrine.fleet import Fleet
 from vitrine.hub import Hub, StreamRuntime
@@ -46,6 +47,7 @@ from vitrine.shop import Shop, shop_policy
 from vitrine.show import Show, ShowSettings
 from vitrine.streams import Streams
 from vitrine.studio.nodes import NodeRecord
+from vitrine.teaching import Teacher
 from vitrine.trace import Trace
 from vitrine.version import version
 
@@ -76,6 +78,8 @@ class Engine:
     gateway: Gateway
     shop: Shop
     search: Searcher
+    teacher: Teacher
+    enroller: Enroller
 
     def __init__(self, config: Config, clock: Clock, recognition: Recognition | None = None) -> None:
         self.config = config
@@ -116,6 +120,7 @@ class Engine:
             await self.refresh_catalogue()
             self.search = self._search()
             self._stack.callback(self.search.moments.close)
+            self._learn()
         if config.server.trace:
             self._trace = Trace(config.server.trace)
             self._stack.callback(self._trace.close)
@@ -196,6 +201,12 @@ class Engine:
             self._recognition = await asyncio.to_thread(load_recognition, self.config.inference, self.clock)
         self._stack.push_async_callback(self.recognition.device.close)
         self.metrics.registry.register(DeviceCollector(self.recognition.device.statistics))
+
+    def _learn(self) -> None:
+        index, embedder = self.recognition.index, self.recognition.embedder
+        self.teacher = Teacher(self.config.server.data_dir, self.store, embedder, index)
+        self._stack.callback(self.teacher.close)
+        self.enroller = Enroller(embedder, index, self.teacher)
 
     async def refresh_catalogue(self) -> int:
         """Put the catalogue's products into the index and into every running show."""
@@ -293,7 +304,9 @@ class Engine:
         pipeline.listeners.append(self._on_result)
         if memory is not None:
             pipeline.listeners.append(memory.sightings.add)
-        return StreamRuntime(stream, pipeline, relay, show, metrics, memory=memory, epoch=author.epoch)
+        return StreamRuntime(
+            stream, pipeline, relay, show, metrics, memory=memory, worker=worker, epoch=author.epoch
+        )
 
     def _on_result(self, result: FrameResult, sent: HotspotFrame) -> None:
         now_ns = self.clock.now_ns()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -30,7 +30,9 @@ class Toggle(Struct, frozen=True, forbid_unknown_fields=True):
     on: bool
 
 
+Body = TypeVar("Body")
 _toggle = msgspec.json.Decoder(Toggle)
+_EXAMPLE = '{"product_id": "...", "on": true}'
 
 
 class Api:
@@ -104,24 +106,24 @@ class Api:
             "hidden": [ids[pid] for pid in shown.hidden],
             "source": runtime.pipeline.info,
         }
-        return _json(body)
+        return json_reply(body)
 
     async def pin(self, request: web.Request) -> web.Response:
         """The host pins or releases a product."""
         runtime = await self._host(request)
-        toggle = await _body(request)
+        toggle = await read_body(request, _toggle, _EXAMPLE)
         runtime.show.pin(toggle.product_id, toggle.on)
         return web.Response(status=204)
 
     async def hide(self, request: web.Request) -> web.Response:
         """The host hides a product's hotspots or shows them again."""
         runtime = await self._host(request)
-        toggle = await _body(request)
+        toggle = await read_body(request, _toggle, _EXAMPLE)
         runtime.show.hide(toggle.product_id, toggle.on)
         return web.Response(status=204)
 
     async def _host(self, request: web.Request) -> StreamRuntime:
-        stream = _stream(request.match_info["stream"])
+        stream = stream_named(request.match_info["stream"])
         self._check(request, Role.HOST, stream)
         return await self._streams.open(stream)
 
@@ -172,21 +174,30 @@ class Api:
         return web.FileResponse(path, headers=headers)
 
 
-def _stream(text: str) -> StreamId:
+def stream_named(text: str) -> StreamId:
+    """A stream's name in an address.
+
+    Raises:
+        EngineError: it is none (400).
+    """
     try:
         return stream_id(text)
     except ValueError as error:
         raise EngineError(str(error), code="stream-name", http_status=400) from None
 
 
-async def _body(request: web.Request) -> Toggle:
+async def read_body(request: web.Request, decoder: msgspec.json.Decoder[Body], example: str) -> Body:
+    """A request's JSON body.
+
+    Raises:
+        EngineError: it is not what `example` shows (400).
+    """
     try:
-        return _toggle.decode(await request.read())
+        return decoder.decode(await request.read())
     except msgspec.DecodeError as error:
-        raise EngineError(
-            f'body: {error}; expected {{"product_id": "...", "on": true}}', code="body", http_status=400
-        ) from None
+        raise EngineError(f"body: {error}; expected {example}", code="body", http_status=400) from None
 
 
-def _json(body: object) -> web.Response:
+def json_reply(body: object) -> web.Response:
+    """Anything msgspec encodes, as JSON."""
     return web.Response(body=msgspec.json.encode(body), content_type="application/json")

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from inference.worker import StreamWorker
 from stream.clock import Clock
 from stream.errors import EngineError
 from stream.relay import Relay
@@ -35,6 +36,7 @@ class StreamRuntime:
         playbacks: WHEP viewers by session id.
         timeline: the stream's media time, which goes on across publisher connections.
         memory: its last minutes, for searches; None where nothing is kept.
+        worker: what recognises in it; the host teaches it.
         tasks: its loops.
     """
 
@@ -49,6 +51,7 @@ class StreamRuntime:
     playbacks: dict[str, Playback] = field(default_factory=dict)
     timeline: Timeline = field(default_factory=Timeline)
     memory: StreamMemory | None = None
+    worker: StreamWorker | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 

@@ -27,6 +27,7 @@ from overlay.types import ShowList
 from stream.clock import Clock
 from stream.types import StreamId
 from vitrine.settings import InferenceConfig
+from vitrine.teaching import remembered
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +180,8 @@ def refresh_index(
     holder: IndexHolder,
     report: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Put the catalogue's vectors into service; returns how many products can be recognised. Blocking.
+    """Put the catalogue's vectors into service, and what hosts taught; returns how many products can be
+    recognised. Blocking.
 
     The index on disk is used when it was built from exactly these vectors, and is built anew otherwise, with
     `report` told of (rows done, rows in all) from this thread.
@@ -188,10 +190,11 @@ def refresh_index(
         ProductIndexError: it cannot be written.
     """
     folder, seal = data_dir / INDEX_DIR, data_dir / f"{INDEX_DIR}.sha256"
+    holder.taught = remembered(data_dir, store, embedder)
     items = list(store.vectors(embedder.model_hash))
     if not items:
         holder.swap(None)
-        return 0
+        return len(holder)
     content = hashlib.sha256()
     for product_id, vector in items:
         content.update(product_id.encode() + b"\0" + vector.tobytes())
@@ -205,7 +208,7 @@ def refresh_index(
         index = build_index(folder, items, embedder.dim, embedder.model_hash, report)
         seal.write_text(content.hexdigest())
     holder.swap(index)
-    return len(index.product_ids)
+    return len(holder)
 
 
 async def refresh_index_off_loop(

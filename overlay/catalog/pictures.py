@@ -107,6 +107,12 @@ def views(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     product = product_box(picture)
     if product is not None:
         boxes.insert(0, product)
-    image = Image.fromarray(picture)
-    resized = [image.resize((size, size), Image.Resampling.BILINEAR, box=box) for box in boxes]
-    return np.stack([np.asarray(view, np.uint8) for view in resized])
+    return np.stack([resized(picture, size, box) for box in boxes])
+
+
+def resized(
+    picture: NDArray[np.uint8], size: int, box: tuple[int, int, int, int] | None = None
+) -> NDArray[np.uint8]:
+    """A picture, or a `box` of it (x0 y0 x1 y1 in pixels), squashed to uint8 (size, size, 3)."""
+    image = Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(image, np.uint8)

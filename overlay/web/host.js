@@ -1,8 +1,10 @@
 /** The host's page: go live, see what viewers see, decide which product is pinned and which is hidden. */
 
 import { parseCard } from "./vitrine-overlay.js";
-import { byId, count, getJson, h, icon, keepKey, overlaySocket, poll, postJson, setText, streamName, takeKey } from "./page.js";
+import { byId, complain, count, getJson, h, icon, keepKey, overlaySocket, poll, postJson, setText, streamName, takeKey } from "./page.js";
+import { EnrolPanel } from "./enroll.js";
 import { CardSheet, ProductList } from "./products.js";
+import { SeenPanel } from "./seen.js";
 import { WhepPlayer } from "./whep.js";
 import { camera, file, mediaProblem, screen, WhipPublisher } from "./whip.js";
 
@@ -26,6 +28,11 @@ const list = new ProductList(byId("products"), (pid) => {
   if (card) sheet.show(card);
 }, switches);
 
+const desk = { path: `/api/streams/${path}`, key: () => key, say, askForKey };
+const seen = new SeenPanel(desk);
+const enrol = new EnrolPanel(desk);
+seen.onTaught = () => enrol.showTaught();
+
 // ---- products
 
 /** Pin and hide buttons of one row. */
@@ -42,11 +49,10 @@ function switches(card) {
 
 async function change(card, kind, on) {
   try {
-    await postJson(`/api/streams/${path}/${kind}`, { product_id: card.id, on }, key);
+    await postJson(`${desk.path}/${kind}`, { product_id: card.id, on }, key);
     say("");
   } catch (error) {
-    say(error.status === 401 || error.status === 403 ? "This needs the host key. Enter it below the picture." : error.message);
-    if (error.status === 401 || error.status === 403) askForKey();
+    complain(desk, error);
   }
   await refresh();
 }
@@ -57,7 +63,7 @@ async function refresh() {
   if (refreshing) return;
   refreshing = true;
   try {
-    const body = await getJson(`/api/streams/${path}`, key);
+    const body = await getJson(desk.path, key);
     const has = (set, card) => Array.isArray(set) && set.includes(card.id);
     products = (Array.isArray(body.products) ? body.products : []).map(parseCard).filter((card) => card !== null)
       .map((card) => ({ ...card, pinned: has(body.pinned, card), hidden: has(body.hidden, card) }));
@@ -65,6 +71,7 @@ async function refresh() {
     setText(byId("viewers"), body.live ? count(Number(body.viewers) || 0, "viewer") : "");
     setText(byId("studio-note"), "");
     noticeOthers(body.live === true);
+    seen.live = enrol.live = body.live === true;
   } catch (error) {
     setText(byId("viewers"), "");
     setText(byId("studio-note"), error.status === 404 ? "This show is new; it begins when you go live." : error.message);
@@ -90,6 +97,7 @@ function noticeOthers(live) {
 function showProducts() {
   list.show(products);
   list.mark(overlay.visiblePids);
+  seen.products = enrol.products = products;
   setText(byId("shelf-count"), products.length > 0 ? count(products.length, "product") : "");
   byId("empty").hidden = products.length > 0;
   const all = products.length > 0 && products.every((card) => card.hidden);
@@ -234,3 +242,4 @@ window.addEventListener("beforeunload", (event) => publisher.state === "live" &&
 if (!window.isSecureContext) say(mediaProblem(null, false));
 show();
 poll(refresh, 2000);
+poll(() => seen.refresh(), 1000);

@@ -100,10 +100,11 @@ export async function getJson(path, key = "") {
   return response.json();
 }
 
-/** @throws {import("./webrtc.js").HttpError} */
+/** Returns what the server answers, null for nothing. @throws {import("./webrtc.js").HttpError} */
 export async function postJson(path, body, key = "") {
   const headers = withKey(key, { "Content-Type": "application/json" });
-  await request(path, { method: "POST", headers, body: JSON.stringify(body) });
+  const response = await request(path, { method: "POST", headers, body: JSON.stringify(body) });
+  return response.status === 204 ? null : response.json();
 }
 
 /** Calls `work` now and then every `everyMs` after it is done; pauses while the tab is hidden. */
@@ -121,4 +122,17 @@ export function poll(work, everyMs) {
 /** "1 viewer", "2 viewers". */
 export function count(n, one, many = `${one}s`) {
   return `${n} ${n === 1 ? one : many}`;
+}
+
+/**
+ * What a host's panel needs of its page.
+ *
+ * @typedef {{path: string, key: () => string, say: (words: string) => void, askForKey: () => void}} Desk
+ */
+
+/** Says what went wrong with a request of the host's; asks for the key where that is what is missing. */
+export function complain(/** @type {Desk} */ desk, error) {
+  const refused = error.status === 401 || error.status === 403;
+  desk.say(refused ? "This needs the host key. Enter it below the picture." : error.message);
+  if (refused) desk.askForKey();
 }

@@ -17,13 +17,13 @@ log = logging.getLogger(__name__)
 WEB = Path(__file__).resolve().parent.parent / "overlay" / "web"
 MAX_BODY_BYTES = 256 * 1024
 
-_CSP = (
+CSP = (
     "default-src 'self'; img-src 'self' https: data: blob:; media-src 'self' blob:; "
     "connect-src 'self' ws: wss:; style-src 'self'; script-src 'self'; "
     "object-src 'none'; base-uri 'none'; form-action 'self'"
 )
 _SECURITY_HEADERS = {
-    "Content-Security-Policy": _CSP,
+    "Content-Security-Policy": CSP,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self)",
@@ -84,12 +84,17 @@ def _page(path: Path) -> Handler:
     return page
 
 
-async def _static(request: web.Request) -> web.StreamResponse:
-    path = (WEB / request.match_info["name"]).resolve()
-    if not path.is_relative_to(WEB) or not path.is_file():
-        raise web.HTTPNotFound(text=f"no such file: {request.path}")
-    headers = {"Cache-Control": "no-cache", "Access-Control-Allow-Origin": "*"}
-    return web.FileResponse(path, headers=headers)
+def static_file(name: str) -> Handler:
+    """Serves the pages' own files by the path in the route's variable `name`."""
+
+    async def static(request: web.Request) -> web.StreamResponse:
+        path = (WEB / request.match_info[name]).resolve()
+        if not path.is_relative_to(WEB) or not path.is_file():
+            raise web.HTTPNotFound(text=f"no such file: {request.path}")
+        headers = {"Cache-Control": "no-cache", "Access-Control-Allow-Origin": "*"}
+        return web.FileResponse(path, headers=headers)
+
+    return static
 
 
 def build_app(
@@ -104,5 +109,5 @@ def build_app(
     app.add_routes(routes)
     if pages:
         app.add_routes([web.get(path, _page(WEB / file)) for path, file in _PAGES.items()])
-        app.add_routes([web.get("/static/{name:.+}", _static)])
+        app.add_routes([web.get("/static/{name:.+}", static_file("name"))])
     return app

@@ -23,13 +23,18 @@ export function h(name, properties = {}, ...children) {
   return element;
 }
 
+/** Address of an icon, beside this script wherever that lies. */
+export function iconAddress(name) {
+  return `${new URL("./icons.svg", import.meta.url).href}#${name}`;
+}
+
 /** One of the page's own icons (a <symbol> of its <svg>). */
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", "icon");
   svg.setAttribute("aria-hidden", "true");
   const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", `/static/icons.svg#${name}`);
+  use.setAttribute("href", iconAddress(name));
   svg.append(use);
   return svg;
 }

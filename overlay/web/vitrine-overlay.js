@@ -1325,7 +1325,7 @@ class Surface {
     const { width, height } = this.canvas;
     if (this.#copying) {
       picture.close(); // the one before is still on its way, which a frame in memory never is
-    } else if (this.#copies && frame?.visibleRect) {
+    } else if (this.#copies && frame?.visibleRect && !frame.rotation) {
       this.#copy(frame, painted);
     } else {
       this.#context.drawImage(picture.image, 0, 0, width, height);

@@ -1,6 +1,7 @@
 /** The viewer's page: video, hotspots, the product list, and one card at a time. */
 
 import "./vitrine-overlay.js";
+import { fullScreenButton, hotspotButtons, soundButton } from "./controls.js";
 import { byId, count, h, icon, overlaySocket, setText, streamName, takeKey } from "./page.js";
 import { CardSheet, isPaid, picture, price, ProductList } from "./products.js";
 import { PictureSearch } from "./search.js";
@@ -95,41 +96,9 @@ overlay.addEventListener("vitrine-card", ({ detail: { id, hit, state, card, reas
 
 // ---- controls
 
-function showSound() {
-  const button = byId("sound");
-  button.querySelector("use").setAttribute("href", `/static/icons.svg#${video.muted ? "muted" : "sound"}`);
-  setText(button.querySelector("span"), video.muted ? "Unmute" : "Mute");
-}
-
-byId("sound").addEventListener("click", () => {
-  video.muted = !video.muted;
-  video.play().catch(() => {});
-  showSound();
-});
-
-let lastDensity = "all";
-byId("hotspots").addEventListener("click", (event) => {
-  const on = overlay.density === "off";
-  if (!on) lastDensity = overlay.density;
-  overlay.density = on ? lastDensity : "off";
-  event.currentTarget.setAttribute("aria-pressed", String(on));
-  setText(byId("hotspots-words"), on ? "Hotspots on" : "Hotspots off");
-  byId("density").disabled = !on;
-});
-
-byId("density").addEventListener("change", (event) => { overlay.density = event.target.value; });
-
-byId("full").hidden = !frame.requestFullscreen;
-byId("full").addEventListener("click", () => {
-  if (document.fullscreenElement) document.exitFullscreen();
-  else frame.requestFullscreen().catch(() => {});
-});
-
-document.addEventListener("fullscreenchange", () => { // a modal outside the full-screen element would not be seen
-  (document.fullscreenElement === frame ? frame : document.body).append(byId("card"));
-});
-
-video.addEventListener("resize", () => byId("picture").classList.toggle("upright", video.videoHeight > video.videoWidth));
+soundButton(video);
+hotspotButtons(overlay);
+fullScreenButton(frame, byId("card"));
 
 // ---- go
 
@@ -147,5 +116,4 @@ player.addEventListener("state", showSituation);
 if (key) overlay.setAttribute("token", key);
 overlay.setAttribute("src", overlaySocket(stream));
 player.start();
-showSound();
 showSituation();

@@ -4,9 +4,9 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import jwt
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -217,20 +217,51 @@ def test_a_feed_that_is_not_there_or_has_no_good_row_fails(
     capsys.readouterr()
 
 
-def test_tag_writes_a_track_and_a_document(
+def test_tag_writes_what_belongs_to_a_video_and_skips_it_then(
     tmp_path: Path, models: list[str], feed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["catalog", "import", str(feed), *models[2:]]) == Exit.OK
     capsys.readouterr()
     write_clip(tmp_path / "show.mp4", frames=60)
     found = run_json(capsys, "tag", "show.mp4", "--unsure", "--json", *models)
-    assert (found["frames"], found["detected"]) == (60, 20)
-    spots = found["hotspots"]
-    assert isinstance(spots, list) and len(spots) == 1
-    box = np.array(spots[0]["boxes"][-1][1:])
-    assert box == pytest.approx([0.375, 1 / 3, 0.625, 2 / 3], abs=0.02)
-    assert (tmp_path / "show.vtt").read_text().startswith("WEBVTT\n")
-    assert json.loads((tmp_path / "show.hotspots.json").read_text())["frames"] == 60
+    (video,) = cast("list[dict[str, object]]", found["videos"])
+    assert (found["tagged"], video["frames"], video["detected"], video["hotspots"]) == (1, 60, 20, 1)
+    files = [Path(str(name)) for name in cast("list[object]", video["files"])]
+    assert {file.name for file in files} == {
+        "show.vtt",
+        "show.chapters.vtt",
+        "show.hotspots.json",
+        "show.poster.jpg",
+        "show.contact.jpg",
+    }
+    (spot,) = json.loads((tmp_path / "show.hotspots.json").read_text())["hotspots"]
+    assert spot["boxes"][-1][1:] == pytest.approx([0.375, 1 / 3, 0.625, 2 / 3], abs=0.02)
+    assert run(["tag", "show.mp4", "--unsure", *models]) == Exit.OK
+    assert "show.mp4: done before" in capsys.readouterr().out
+
+
+def test_a_batch_goes_on_after_a_bad_video_and_says_so(
+    tmp_path: Path, models: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "videos" / "spring").mkdir(parents=True)
+    write_clip(tmp_path / "videos" / "spring" / "a.mp4", frames=20)
+    (tmp_path / "videos" / "notes.mp4").write_text("not a video")
+    assert run(["tag", "videos", "--out", "tags", "--json", *models]) == Exit.FAILED
+    found = json.loads(capsys.readouterr().out)
+    assert (found["tagged"], found["failed"]) == (1, 1)
+    bad, good = found["videos"]
+    assert bad["state"] == "failed" and "notes.mp4" in bad["message"]
+    assert good["state"] == "tagged" and (tmp_path / "tags" / "spring" / "a.vtt").is_file()
+
+
+def test_jobs_run_on_whatever_executor_is_named(
+    tmp_path: Path, models: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clip(tmp_path / "a.mp4", frames=10)
+    here = ["--executor", "vitrine.tagging.pool:InProcess"]
+    assert run(["tag", "a.mp4", *here, *models]) == Exit.OK
+    assert run(["tag", "a.mp4", "--executor", "nowhere:Nothing", *models]) == Exit.USAGE
+    assert "expected MODULE:NAME" in capsys.readouterr().err
 
 
 def test_tag_of_something_else_fails_in_words(

@@ -11,7 +11,10 @@ import pytest
 HERE = Path(__file__).resolve().parent
 
 
-@pytest.mark.parametrize("name", ["overlay.test.mjs", "pages.test.mjs", "search.test.mjs", "track.test.mjs"])
+SUITES = sorted(path.name for path in HERE.glob("*.test.mjs"))
+
+
+@pytest.mark.parametrize("name", SUITES)
 def test_javascript(name: str) -> None:
     node = shutil.which("node")
     if node is None:

@@ -1,9 +1,11 @@
-"""``vitrine tag``: hotspots of a recorded video."""
+"""``vitrine tag``: hotspots of recorded videos."""
 
 from __future__ import annotations
 
-import asyncio
-import json
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,31 +20,65 @@ from vitrine.cli.options import (
     ProviderOption,
     configure,
 )
-from vitrine.cli.output import epilog, note, out, print_json, progress, usage_error
+from vitrine.cli.output import Exit, epilog, err, note, out, print_json, progress, usage_error
 
 if TYPE_CHECKING:
-    from overlay.types import Product
+    from collections.abc import Callable
+
+    from rich.progress import TaskID
+
     from vitrine.config import Config
-    from vitrine.tag import Tags
+    from vitrine.tagging.frames import TagSettings
+    from vitrine.tagging.job import Executor, OnProgress, TagJob, TagReport
+
+    OnReport = Callable[[TagReport], None]
 
 EPILOG = epilog(
-    ("vitrine tag show.mp4", "writes show.vtt and show.hotspots.json beside it"),
-    ("vitrine tag show.mp4 --out tags/show", "writes tags/show.vtt and tags/show.hotspots.json"),
-    ("vitrine tag show.mp4 --every 1", "detect in every frame: slower, a little better"),
-    ("vitrine tag show.mp4 --unsure --json", "objects of unknown product too; JSON on standard output"),
+    ("vitrine tag show.mp4", "writes show.vtt and more beside it"),
+    ("vitrine tag show.mp4 --page site", "writes site/show/, a page for any web server"),
+    ("vitrine tag show.mp4 --publish", "then 'vitrine serve' plays it at /replay/show/"),
+    ("vitrine tag videos/ --workers 2", "a folder; what is done is skipped"),
+    ("vitrine tag videos/ --out tags --json", "documents in tags/, a summary for programs"),
+    (
+        "vitrine tag https://cdn.example/show/index.m3u8 --page site",
+        "what a CDN plays, by the media's own times",
+    ),
+    ("vitrine tag show.mp4 --every 1 --unsure", "every frame; objects of unknown product too"),
 )
 
 
 def tag(
-    video: Annotated[str, typer.Argument(help="A recorded file, anything FFmpeg opens.", metavar="VIDEO")],
+    videos: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, folders, addresses: anything FFmpeg opens.", metavar="VIDEO...", show_default=False
+        ),
+    ],
     output: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where to write, without ending.", metavar="PATH")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Where to write: without ending for one file, else a folder.", metavar="PATH"
+        ),
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Also a page per video that plays it, in this folder.", metavar="DIR")
+    ] = None,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Let 'vitrine serve' play it at /replay/NAME/.")
+    ] = False,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", "-j", help="Processes; 0 decides by the number of cores.", min=0, max=256),
+    ] = 0,
+    again: Annotated[bool, typer.Option("--again", help="Also what is done already.")] = False,
     every: Annotated[int, typer.Option(help="Detect in every n-th frame.", min=1, max=60)] = 3,
-    sample_ms: Annotated[int, typer.Option(help="Distance of cues.", min=20, max=5000)] = 100,
+    sample_ms: Annotated[int, typer.Option(help="Least distance of cues.", min=20, max=500)] = 100,
     unsure: Annotated[
         bool, typer.Option("--unsure", help="Also objects whose product is not known.")
     ] = False,
+    executor: Annotated[
+        str, typer.Option(help="Run the jobs elsewhere; see docs/replay.md.", metavar="MODULE:NAME")
+    ] = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
@@ -50,7 +86,13 @@ def tag(
     embedder: EmbedderOption = None,
     provider: ProviderOption = None,
 ) -> None:
-    """Find the products in a recording: a WebVTT metadata track, and JSON of every hotspot over time."""
+    """Find the products in recordings: a WebVTT track, chapters, poster, contact sheet, a page.
+
+    A video that was tagged before, by the same models with the same catalogue, is skipped: a batch that was
+    stopped goes on. One that cannot be read is reported and stops nothing; the exit code is 1 then.
+    """
+    from vitrine.tagging.plan import PlanError, Wanted, plan
+
     loaded = configure(
         config,
         server__data_dir=None if data_dir is None else str(data_dir),
@@ -59,87 +101,126 @@ def tag(
         inference__provider=provider,
         inference__show_unsure=True if unsure else None,
     )
-    target = _target(video, output)
-    tags, products = asyncio.run(_tag(loaded, video, every, sample_ms, as_json))
-    _write(tags, products, target, as_json)
+    try:
+        wanted = Wanted(videos, output, page, publish, again)
+        jobs = plan(wanted, loaded, _settings(loaded, every, sample_ms))
+    except PlanError as error:
+        raise usage_error(str(error)) from None
+    chosen = _executor(executor, workers, len(jobs))
+    _prepare(loaded)
+    reports = _run(jobs, chosen, as_json)
+    _show(reports, as_json)
+    failed = any(report.state == "failed" for report in reports)
+    raise typer.Exit(Exit.FAILED if failed else Exit.OK)
 
 
-def _target(video: str, output: Path | None) -> Path:
-    """Path without ending that both files are named after."""
-    if output is None:
-        if "://" in video:
-            raise usage_error("--out is needed for an address")
-        output = Path(video).with_suffix("")
-    if not output.parent.is_dir():
-        raise usage_error(f"--out: {output.parent}: no such folder")
-    return output
-
-
-async def _tag(
-    config: Config, video: str, every: int, sample_ms: int, quiet: bool
-) -> tuple[Tags, list[Product]]:
-    from overlay.catalog.store import CatalogStore
+def _settings(config: Config, every: int, sample_ms: int) -> TagSettings:
     from overlay.hotspots import HotspotSettings
-    from stream.clock import MonotonicClock
-    from stream.recorded import describe_recording, read_frames
-    from stream.types import StreamId
-    from vitrine.recognition import load_recognition, refresh_index_off_loop
-    from vitrine.tag import TagSettings, tag_frames
+    from vitrine.tagging.frames import TagSettings
 
-    recording = await asyncio.to_thread(describe_recording, video)
-    clock, name = MonotonicClock(), StreamId("tag")
-    store = CatalogStore(config.server.data_dir)
-    recognition = await asyncio.to_thread(load_recognition, config.inference, clock)
-    try:
-        await refresh_index_off_loop(store, config.server.data_dir, recognition.embedder, recognition.index)
-        products = store.list()
-        if not products:
-            note(
-                "the catalogue is empty: objects are tagged without products ('vitrine catalog import FEED')"
-            )
-        limits = HotspotSettings(
-            max_hotspots=config.overlay.max_hotspots,
-            min_dwell_ms=0,
-            show_similar=config.overlay.show_similar,
-            show_unsure=config.inference.show_unsure,
-        )
-        with progress(quiet) as bar:
-            task = bar.add_task("tagging", total=recording.frames or None)
-            tags = await tag_frames(
-                read_frames(video, name),
-                worker=recognition.worker(name, clock),
-                device=recognition.device,
-                rung=recognition.detector.rungs[0],
-                products=products,
-                settings=TagSettings(every, sample_ms, hotspots=limits),
-                on_progress=lambda done: bar.update(task, completed=done),
-            )
-        return tags, products
-    finally:
-        await recognition.device.close()
-        store.close()
+    limits = HotspotSettings(
+        max_hotspots=config.overlay.max_hotspots,
+        min_dwell_ms=0,
+        show_similar=config.overlay.show_similar,
+        show_unsure=config.inference.show_unsure,
+    )
+    return TagSettings(every, sample_ms, hotspots=limits)
 
 
-def _write(tags: Tags, products: list[Product], target: Path, as_json: bool) -> None:
-    from vitrine.tag import to_json, to_webvtt
+def _executor(name: str, workers: int, jobs: int) -> Executor:
+    from vitrine.tagging.pool import InProcess, ProcessPool
 
-    track, document = target.with_name(f"{target.name}.vtt"), target.with_name(f"{target.name}.hotspots.json")
-    found = to_json(tags, products)
-    try:
-        track.write_text(to_webvtt(tags, products), encoding="utf-8")
-        document.write_text(json.dumps(found, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise usage_error(f"--out: {error.filename}: {error.strerror}") from None
+    if name:
+        module, _, attribute = name.partition(":")
+        try:
+            made: Executor = getattr(importlib.import_module(module), attribute)()
+        except (ImportError, AttributeError, ValueError) as error:
+            raise usage_error(
+                f"--executor: got {name!r}, expected MODULE:NAME of a class ({error})"
+            ) from None
+        return made
+    if jobs == 1:
+        return InProcess()
+    return ProcessPool(workers or max(1, os.cpu_count() or 1))
+
+
+def _prepare(config: Config) -> None:
+    from vitrine.tagging.video import prepare
+
+    if not prepare(config):
+        note("the catalogue is empty: objects are tagged without products ('vitrine catalog import FEED')")
+
+
+def _run(jobs: list[TagJob], executor: Executor, quiet: bool) -> list[TagReport]:
+    reports: list[TagReport] = []
+    with _bars(len(jobs), quiet) as (tell, finish):
+        for report in executor.run(jobs, tell):
+            reports.append(report)
+            finish(report)
+    order = {job.video: index for index, job in enumerate(jobs)}
+    return sorted(reports, key=lambda report: order[report.video])
+
+
+@contextmanager
+def _bars(videos: int, quiet: bool) -> Iterator[tuple[OnProgress, OnReport]]:
+    """A bar for the batch and one for each video at work."""
+    with progress(quiet) as bar:
+        whole = bar.add_task("videos", total=videos, visible=videos > 1)
+        running: dict[str, TaskID] = {}
+
+        def tell(video: str, done: int, total: int) -> None:
+            if video not in running:
+                running[video] = bar.add_task(Path(video).name[-40:], total=total or None)
+            bar.update(running[video], completed=done)
+
+        def finish(report: TagReport) -> None:
+            if report.video in running:
+                bar.remove_task(running.pop(report.video))
+            bar.advance(whole)
+            if report.state == "failed" and videos > 1 and not quiet:
+                bar.console.print(f"failed: {report.video}", markup=False, highlight=False)
+
+        yield tell, finish
+
+
+def _show(reports: list[TagReport], as_json: bool) -> None:
+    counts = {
+        state: sum(report.state == state for report in reports) for state in ("tagged", "skipped", "failed")
+    }
     if as_json:
-        print_json({**found, "files": [str(track), str(document)]})
+        videos = [
+            {
+                "video": report.video,
+                "state": report.state.value,
+                "message": report.message,
+                "files": list(report.files),
+                **report.figures,
+            }
+            for report in reports
+        ]
+        print_json({**counts, "videos": videos})
         return
-    spots = found["hotspots"]
-    assert isinstance(spots, list)
-    out().print(
-        f"{len(spots)} hotspots in {tags.frames} frames, {found['times_real_time']} times real time\n"
-        f"{track}\n{document}",
-        highlight=False,
-        markup=False,
+    for report in reports:
+        if report.state == "failed":
+            err().print(f"{report.video}: {report.message}", style="yellow", markup=False, soft_wrap=True)
+            continue
+        told = "done before" if report.state == "skipped" else _figures(report)
+        out().print(f"{report.video}: {told}", markup=False, highlight=False, soft_wrap=True)
+        for file in report.files:
+            out().print(f"  {file}", markup=False, highlight=False, soft_wrap=True)
+        if report.message:
+            note(report.message)
+    if len(reports) > 1:
+        words = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        out().print(words, highlight=False)
+
+
+def _figures(report: TagReport) -> str:
+    figures = report.figures
+    pace = figures["duration_ms"] / figures["took_ms"] if figures["took_ms"] else 0.0
+    return (
+        f"{figures['hotspots']} hotspots of {figures['products']} products in {figures['frames']} frames, "
+        f"{pace:.1f} times real time"
     )
 
 

@@ -7,7 +7,6 @@ earlier: frames of an object from before its product was certain get the product
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -21,7 +20,6 @@ from stream.clock import Clock, MonotonicClock
 from stream.types import Frame
 from vitrine.pipeline import Worker
 
-VERSION: Final = 1
 MS: Final = 1_000_000
 _NO_HURRY_NS: Final = 60_000 * MS
 
@@ -32,7 +30,8 @@ class TagSettings:
 
     Attributes:
         every: detect in every n-th frame; between them objects are followed.
-        sample_ms: distance of cues: boxes are to be interpolated in between.
+        sample_ms: least distance of cues: boxes are to be interpolated in between. Detected frames are
+            preferred; predicted ones serve where those lie more than twice as far apart.
         embed_limit: crops compared per detected frame.
         hotspots: limits on what is shown.
     """
@@ -62,6 +61,7 @@ class Tags:
         detected: of which detected.
         end_ns: media time of the end of the last frame.
         took_ns: how long it took.
+        start_ns: media time of the first frame.
     """
 
     cues: tuple[Cue, ...]
@@ -69,6 +69,15 @@ class Tags:
     detected: int
     end_ns: int
     took_ns: int
+    start_ns: int = 0
+
+    def starting_at(self, start_ns: int) -> Tags:
+        """The same, counted by a clock on which the first frame has the time `start_ns`."""
+        moved_ns = start_ns - self.start_ns
+        cues = tuple(
+            replace(c, start_ns=c.start_ns + moved_ns, end_ns=c.end_ns + moved_ns) for c in self.cues
+        )
+        return replace(self, cues=cues, end_ns=self.end_ns + moved_ns, start_ns=start_ns)
 
 
 async def tag_frames(
@@ -136,15 +145,19 @@ async def _detect(worker: Worker, device: DeviceWorker, frame: Frame, plan: Plan
 
 
 class _Sampled:
-    """Results at least `step_ns` apart."""
+    """Results at least `step_ns` apart, those that were detected before those that were predicted."""
 
     def __init__(self, step_ns: int) -> None:
         self.results: list[FrameResult] = []
         self._step_ns = step_ns
 
     def add(self, result: FrameResult) -> None:
-        if not self.results or result.pts_ns - self.results[-1].pts_ns >= self._step_ns - MS:
-            self.results.append(result)
+        if self.results:
+            gap_ns = result.pts_ns - self.results[-1].pts_ns
+            step_ns = self._step_ns if result.outcome is Outcome.DETECTED else 2 * self._step_ns
+            if gap_ns < step_ns - MS:
+                return
+        self.results.append(result)
 
 
 def _known_earlier(results: Sequence[FrameResult]) -> list[FrameResult]:
@@ -178,75 +191,3 @@ def _cues(
         until_ns = results[index + 1].pts_ns if index + 1 < len(results) else max(end_ns, result.pts_ns + MS)
         if spots:
             yield Cue(result.pts_ns, until_ns, spots)
-
-
-# ---- what is written -----------------------------------------------------------------------------------
-
-
-def to_webvtt(tags: Tags, products: Sequence[Product]) -> str:
-    """A metadata track (https://www.w3.org/TR/webvtt1/): JSON in every cue.
-
-    The first cue, ``products``, lasts as long as the video: ``{"version", "products": [...]}``. Every other
-    holds ``{"hotspots": [{"id", "product", "state", "box": [x0, y0, x1, y1]}]}``, boxes 0..1 of the picture.
-    """
-    wanted = {spot.product_id for cue in tags.cues for spot in cue.hotspots}
-    head = {"version": VERSION, "products": [product_json(p) for p in products if p.id in wanted]}
-    blocks = ["WEBVTT", f"products\n{_span(0, tags.end_ns)}\n{_cue_text(head)}"]
-    for number, cue in enumerate(tags.cues, 1):
-        body = {"hotspots": [_spot_json(spot) for spot in cue.hotspots]}
-        blocks.append(f"{number}\n{_span(cue.start_ns, cue.end_ns)}\n{_cue_text(body)}")
-    return "\n\n".join(blocks) + "\n"
-
-
-def to_json(tags: Tags, products: Sequence[Product]) -> dict[str, object]:
-    """The same by hotspot: for each, what it shows and its box over time (``[ms, x0, y0, x1, y1]``)."""
-    found: dict[int, dict[str, object]] = {}
-    paths: dict[int, list[list[float]]] = {}
-    titles = {product.id: product.title for product in products}
-    for cue in tags.cues:
-        for spot in cue.hotspots:
-            entry = found.setdefault(spot.id, {"id": spot.id, "start_ms": cue.start_ns // MS})
-            entry |= {"product_id": spot.product_id, "title": titles.get(spot.product_id, "")}
-            entry |= {"state": spot.state.value, "end_ms": cue.end_ns // MS}
-            paths.setdefault(spot.id, []).append([cue.start_ns // MS, *_box(spot)])
-    wanted = {entry["product_id"] for entry in found.values()}
-    return {
-        "version": VERSION,
-        "duration_ms": tags.end_ns // MS,
-        "frames": tags.frames,
-        "detected": tags.detected,
-        "took_ms": tags.took_ns // MS,
-        "times_real_time": round(tags.end_ns / tags.took_ns, 2) if tags.took_ns else 0.0,
-        "products": [product_json(product) for product in products if product.id in wanted],
-        "hotspots": [entry | {"boxes": paths[number]} for number, entry in sorted(found.items())],
-    }
-
-
-def product_json(product: Product) -> dict[str, str]:
-    """What a page needs to show a product."""
-    names = ("id", "title", "price", "sale_price", "link", "seller", "brand")
-    return {name: str(getattr(product, name)) for name in names if getattr(product, name)}
-
-
-def _spot_json(spot: Hotspot) -> dict[str, object]:
-    return {"id": spot.id, "product": spot.product_id, "state": spot.state.value, "box": _box(spot)}
-
-
-def _box(spot: Hotspot) -> list[float]:
-    return [round(float(edge), 4) for edge in spot.box]
-
-
-def _span(start_ns: int, end_ns: int) -> str:
-    return f"{_timestamp(start_ns)} --> {_timestamp(end_ns)}"
-
-
-def _timestamp(at_ns: int) -> str:
-    seconds, ms = divmod(at_ns // MS, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02d}:{minutes:02d}:{seconds:02d}.{ms:03d}"
-
-
-def _cue_text(value: object) -> str:
-    """JSON on one line without ``-->``, which would end the cue."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace(">", "\\u003e")

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +9,7 @@ from inference.types import UNMATCHED, Box, FrameResult, Match, MatchState, Outc
 from overlay.types import Product
 from stream.types import Frame
 from tests.fakes.frames import frame
-from vitrine.tag import Tags, TagSettings, tag_frames, to_json, to_webvtt
+from vitrine.tagging.frames import Tags, TagSettings, tag_frames
 
 MUG = Product("mug", "Mug --> blue", "12.00 EUR", "https://shop.example/mug", "mug.jpg", seller="Studio")
 HAT = Product("hat", "Hat", "9.00 EUR", "https://shop.example/hat", "hat.jpg")
@@ -115,43 +113,3 @@ async def test_progress_is_told_and_an_empty_video_is_no_error() -> None:
     await device.close()
     assert told == [3, 6, 7]
     assert (empty.frames, empty.cues, empty.end_ns) == (0, (), 0)
-
-
-async def test_the_track_is_webvtt_that_a_parser_accepts() -> None:
-    blocks = to_webvtt(await tagged(Walker()), (MUG, HAT)).strip().split("\n\n")
-    assert blocks[0] == "WEBVTT"
-    timing = re.compile(r"\d\d:\d\d:\d\d\.\d{3} --> \d\d:\d\d:\d\d\.\d{3}")
-    for block in blocks[1:]:
-        identifier, span, text = block.split("\n")
-        assert timing.fullmatch(span) and "-->" not in text and "-->" not in identifier
-    head = json.loads(blocks[1].split("\n")[2])
-    assert head["products"] == [
-        {
-            "id": "mug",
-            "title": "Mug --> blue",
-            "price": "12.00 EUR",
-            "link": "https://shop.example/mug",
-            "seller": "Studio",
-        }
-    ]
-    first = json.loads(blocks[2].split("\n")[2])["hotspots"][0]
-    assert first == {"id": 1, "product": "mug", "state": "exact", "box": [0.0, 0.2, 0.2, 0.6]}
-
-
-async def test_the_document_gives_each_hotspot_its_path() -> None:
-    found = to_json(await tagged(Walker()), (MUG, HAT))
-    spots = found["hotspots"]
-    assert isinstance(spots, list) and len(spots) == 1
-    assert (spots[0]["id"], spots[0]["product_id"], spots[0]["start_ms"], spots[0]["end_ms"]) == (
-        1,
-        "mug",
-        0,
-        999,
-    )
-    assert spots[0]["boxes"][3] == [300, 0.09, 0.2, 0.29, 0.6]
-    assert json.loads(json.dumps(found)) == found
-
-
-async def test_hours_are_written_with_two_digits() -> None:
-    tags = Tags((), 1, 1, 3 * 3_600_000_000_000 + 61_001_000_000, 1)
-    assert "00:00:00.000 --> 03:01:01.001" in to_webvtt(tags, ())

@@ -1,0 +1,93 @@
+"""Replays: recorded videos with their hotspots, as `vitrine tag --publish` left them in the data folder.
+
+Who may watch a stream may watch the replay of that name: with ``auth.viewer_tokens`` its video, track and
+pictures want a token (``Authorization``, or ``?token=`` where a browser sends no header); the page itself
+holds nothing and is for anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from stream.errors import EngineError
+from stream.types import StreamId, stream_id
+from vitrine.auth import Authenticator, Role
+from vitrine.http import CSP, WEB, static_file
+from vitrine.tagging.page import MANIFEST, PAGE
+from vitrine.tagging.plan import REPLAYS
+
+_CSP: Final = CSP.replace("connect-src 'self'", "connect-src 'self' https:").replace(
+    "media-src 'self'", "media-src 'self' https:"
+)
+"""A replay may come from a CDN: media and playlists of other addresses, over https."""
+
+
+class Replays:
+    """Routes below ``/replay`` and the list of them.
+
+    Args:
+        data_dir: the server's.
+        auth: who may watch.
+    """
+
+    def __init__(self, data_dir: Path, auth: Authenticator) -> None:
+        self._folder = data_dir / REPLAYS
+        self._auth = auth
+
+    def routes(self) -> list[web.RouteDef]:
+        """All routes of this module."""
+        return [
+            web.get("/api/replays", self.replays),
+            web.get("/replay/{name}", self.redirect),
+            web.get("/replay/{name}/", self.page),
+            web.get("/replay/{name}/static/{file:.+}", static_file("file")),
+            web.get("/replay/{name}/{file:.+}", self.file),
+        ]
+
+    async def replays(self, request: web.Request) -> web.Response:
+        """The replays there are, newest first; for anybody, as the list of streams is."""
+        return web.json_response({"replays": await asyncio.to_thread(self._list)})
+
+    async def redirect(self, request: web.Request) -> web.Response:
+        """What the page needs lies below it."""
+        raise web.HTTPPermanentRedirect(f"/replay/{_name(request)}/")
+
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        """The page, the same for all."""
+        headers = {"Cache-Control": "no-cache", "Content-Security-Policy": _CSP}
+        return web.FileResponse(WEB / PAGE, headers=headers)
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        """A file of a replay: video (with ranges), track, pictures."""
+        name = _name(request)
+        bearer = request.headers.get("Authorization") or request.query.get("token")
+        self._auth.check(bearer, Role.VIEW, name, peer=request.remote or "")
+        folder = (self._folder / name).resolve()
+        path = (folder / request.match_info["file"]).resolve()
+        if not path.is_relative_to(folder) or not await asyncio.to_thread(path.is_file):
+            raise EngineError("no such replay, or no such file of it", code="replay-unknown", http_status=404)
+        return web.FileResponse(path, headers={"Cache-Control": "private, no-cache"})
+
+    def _list(self) -> list[dict[str, str]]:
+        manifests = [path for path in self._folder.glob(f"*/{MANIFEST}") if path.is_file()]
+        manifests.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        return [{"name": path.parent.name, "title": _title(path)} for path in manifests]
+
+
+def _title(manifest: Path) -> str:
+    try:
+        return str(json.loads(manifest.read_bytes())["title"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return manifest.parent.name
+
+
+def _name(request: web.Request) -> StreamId:
+    try:
+        return stream_id(request.match_info["name"])
+    except ValueError as error:
+        raise EngineError(str(error), code="replay-name", http_status=400) from None

@@ -17,7 +17,7 @@ from typing import Any
 from aiortc import RTCRtpCodecParameters, RTCRtpSender, clock
 from aiortc.exceptions import InvalidStateError
 from aiortc.rtcrtpsender import random_sequence_number
-from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap
+from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtcpRrPacket, RtcpSrPacket
 
 from stream.hooks import private
 
@@ -176,3 +176,15 @@ def drive(
 
     sender._run_rtp = run_rtp  # type: ignore[method-assign]
     sender._retransmit = retransmit  # type: ignore[method-assign, assignment]
+
+
+def on_report(sender: RTCRtpSender, callback: Callable[[], None]) -> None:
+    """Call `callback` at each report of the receiver on what it gets (RFC 3550 section 6.4)."""
+    original = private(sender, "_handle_rtcp_packet")
+
+    async def handle(packet: object) -> None:
+        await original(packet)
+        if isinstance(packet, (RtcpRrPacket, RtcpSrPacket)):
+            callback()
+
+    sender._handle_rtcp_packet = handle  # type: ignore[method-assign]

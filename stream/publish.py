@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from typing import Any
-from urllib.parse import urljoin
 
-import aiohttp
 import av
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
@@ -20,11 +18,11 @@ from aiortc.mediastreams import MediaStreamError
 from stream import hooks
 from stream.errors import SourceError
 from stream.packets import MediaPacket, open_media, read_packets, require_passthrough
+from stream.signalling import Endpoint, Signalling
 from stream.types import RTP_CLOCK_HZ
 
 _WRAP = 1 << 32
 _AUDIO_HZ = 48_000
-_HTTP_TIMEOUT_S = 15.0
 _CONNECT_TIMEOUT_S = 15.0
 _BATCH = 32
 
@@ -100,8 +98,7 @@ class Publisher:
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.origin = secrets.randbits(32)
-        self._url = url
-        self._key = key
+        self._endpoint = Endpoint(url, key)
         self._path = path
         self._loop = loop
         self._loopback = loopback
@@ -131,16 +128,14 @@ class Publisher:
         tracks = {"video": _PacketTrack("video")}
         if has_audio:
             tracks["audio"] = _PacketTrack("audio")
-        timeout = aiohttp.ClientTimeout(total=_HTTP_TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout) as http:
-            resource: str | None = None
+        async with Signalling("WHIP", self._endpoint) as signalling:
+            resource = ""
             try:
-                resource = await self._connect(pc, http, tracks, codec)
+                resource = await self._connect(pc, signalling, tracks, codec)
                 return await self._until_lost(pc, tracks)
             finally:
                 await pc.close()
-                if resource is not None:
-                    await self._delete(http, resource)
+                await signalling.delete(resource)
 
     def _probe(self) -> tuple[str, bool]:
         with open_media(self._path) as container:
@@ -149,8 +144,8 @@ class Publisher:
             return codec, audio
 
     async def _connect(
-        self, pc: RTCPeerConnection, http: aiohttp.ClientSession, tracks: dict[str, _PacketTrack], codec: str
-    ) -> str | None:
+        self, pc: RTCPeerConnection, signalling: Signalling, tracks: dict[str, _PacketTrack], codec: str
+    ) -> str:
         for kind, track in tracks.items():
             transceiver = pc.addTransceiver(track, direction="sendonly")
             hooks.wire_timestamps(transceiver.sender)
@@ -160,32 +155,9 @@ class Publisher:
                 transceiver.setCodecPreferences([c for c in known if c.mimeType.lower() in names])
         hooks.limit_network(pc, loopback=self._loopback, udp_ports=None)
         await pc.setLocalDescription(await pc.createOffer())
-        headers = {"Content-Type": "application/sdp"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
-        try:
-            async with http.post(self._url, data=pc.localDescription.sdp, headers=headers) as reply:
-                text = await reply.text()
-                if reply.status != 201:
-                    raise SourceError(
-                        f"WHIP endpoint: got {reply.status} {text[:300]}, expected 201", code="whip-refused"
-                    )
-                location = reply.headers.get("Location")
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise SourceError(
-                f"WHIP endpoint {self._url}: {error or 'timeout'}; is the server running?",
-                code="whip-unreachable",
-            ) from error
-        await pc.setRemoteDescription(RTCSessionDescription(text, "answer"))
-        return urljoin(self._url, location) if location else None
-
-    async def _delete(self, http: aiohttp.ClientSession, resource: str) -> None:
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        try:
-            async with http.delete(resource, headers=headers):
-                pass
-        except (aiohttp.ClientError, TimeoutError):
-            pass  # the server is gone, or has ended the session already
+        answered = await signalling.offer(pc.localDescription.sdp)
+        await pc.setRemoteDescription(RTCSessionDescription(answered.sdp, "answer"))
+        return answered.resource
 
     async def _until_lost(self, pc: RTCPeerConnection, tracks: dict[str, _PacketTrack]) -> Progress:
         lost = asyncio.Event()

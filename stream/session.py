@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from typing import NoReturn
 
-from aiortc import RTCPeerConnection, RTCSessionDescription
-from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
+from aiortc.mediastreams import MediaStreamError
 from aiortc.sdp import candidate_from_sdp
 
 from stream import hooks, sdp
@@ -18,6 +20,20 @@ from stream.trickle import read_fragment
 log = logging.getLogger(__name__)
 
 _CLOSE_S = 5.0
+REFUSALS = (
+    ValueError,
+    AssertionError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    StopIteration,
+    TypeError,
+    InternalError,
+    InvalidAccessError,
+    InvalidStateError,
+    OperationError,
+)
+"""What the stack raises at a description that it cannot use."""
 
 
 class Session:
@@ -141,6 +157,18 @@ class Session:
         raise NotImplementedError
 
 
+class StandInTrack(MediaStreamTrack):
+    """Stands for a relayed stream in a session's description; its packets go past it."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    async def recv(self) -> NoReturn:
+        """Not called: `stream.hooks_send.drive` sends."""
+        raise MediaStreamError
+
+
 async def set_offer(pc: RTCPeerConnection, offer: sdp.Offer) -> None:
     """Give a checked offer to the stack.
 
@@ -149,18 +177,7 @@ async def set_offer(pc: RTCPeerConnection, offer: sdp.Offer) -> None:
     """
     try:
         await pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
-    except (
-        ValueError,
-        AssertionError,
-        AttributeError,
-        IndexError,
-        KeyError,
-        StopIteration,
-        TypeError,
-        InvalidAccessError,
-        InvalidStateError,
-        OperationError,
-    ) as error:
+    except REFUSALS as error:
         raise SdpError(
             f"SDP: the offer cannot be applied ({type(error).__name__}: {str(error)[:120]}); "
             "send an unchanged offer of a WebRTC implementation",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NoReturn
 
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
-from aiortc.mediastreams import MediaStreamError
+from aiortc import RTCConfiguration, RTCPeerConnection
 
 from stream import hooks, hooks_send, sdp
 from stream.clock import Clock
@@ -14,7 +12,7 @@ from stream.errors import SdpError
 from stream.receiver import MediaReceiver
 from stream.relay import Relay, RelaySubscription
 from stream.sender import StreamSender
-from stream.session import Session, set_offer
+from stream.session import Session, StandInTrack, set_offer
 from stream.settings import RtcSettings
 from stream.types import StreamId, StreamSink
 
@@ -166,7 +164,7 @@ class Playback(Session):
         }
 
     def _add_track(self, kind: str) -> None:
-        transceiver = self._pc.addTransceiver(_RelayTrack(kind), direction="sendonly")
+        transceiver = self._pc.addTransceiver(StandInTrack(kind), direction="sendonly")
         sender = StreamSender(kind, self.subscription, self._clock, self._settings)
         self._senders.append(sender)
         hooks_send.drive(transceiver.sender, sender.run, sender.lost)
@@ -196,15 +194,3 @@ class Playback(Session):
     def _ended(self, reason: str) -> None:
         if self._subscription is not None:
             self._relay.unsubscribe(self._subscription)
-
-
-class _RelayTrack(MediaStreamTrack):
-    """Stands for a relayed stream in the session's description; its packets go past it."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.kind = kind
-
-    async def recv(self) -> NoReturn:
-        """Not called: `stream.hooks_send.drive` sends."""
-        raise MediaStreamError

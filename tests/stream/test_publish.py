@@ -57,7 +57,7 @@ async def test_refusal_is_told_in_the_servers_words(tmp_path: Path) -> None:
 
 async def test_no_server_is_an_error(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", frames=5)
-    with pytest.raises(SourceError, match="is the server running") as caught:
+    with pytest.raises(SourceError, match="the server running") as caught:
         await publish("http://127.0.0.1:9/whip/show", "", str(path), loop=False, loopback=True)
     assert caught.value.code == "whip-unreachable"
 

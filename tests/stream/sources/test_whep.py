@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiortc import RTCSessionDescription
 
+from stream import hooks
 from stream.clock import MonotonicClock
 from stream.errors import SourceError
 from stream.sources.base import open_source
 from stream.sources.whep import WhepSource
+from tests.stream.peers import ScriptedTrack, connection
 from tests.stream.rig import STREAM, RecordingSink, serve, until
 from tests.stream.test_webrtc import publishing
+
+VP8_KEY = b"\x10\x02\x00\x9d\x01\x2a\x40\x01\xf0\x00" + bytes(20)
 
 
 async def test_a_copy_is_pulled_with_the_publishers_timestamps(clip: Path) -> None:
@@ -87,5 +92,73 @@ async def test_useless_answer_is_an_error_and_the_token_is_sent(answer: str) -> 
                 await WhepSource(url, STREAM, MonotonicClock()).run(RecordingSink())
         assert caught.value.code == "whep-answer"
         assert tokens == ["Bearer s3cret"]
+    finally:
+        await runner.cleanup()
+
+
+async def test_counter_offer_is_answered_and_delivers(clip: Path) -> None:
+    """An endpoint that insists on making the offer: draft-ietf-wish-whep-04, section 4.3.2."""
+    pc, track, patched, ended = connection(), ScriptedTrack(), asyncio.Event(), asyncio.Event()
+    pc.addTransceiver(track, direction="sendonly")
+    hooks.wire_timestamps(pc.getTransceivers()[0].sender)
+
+    async def refuse(request: web.Request) -> web.Response:
+        hooks.limit_network(pc, loopback=True, udp_ports=None)
+        await pc.setLocalDescription(await pc.createOffer())
+        headers = {"Location": "/session/1"}
+        sdp = pc.localDescription.sdp
+        return web.Response(status=406, text=sdp, content_type="application/sdp", headers=headers)
+
+    async def take(request: web.Request) -> web.Response:
+        assert request.headers["Content-Type"] == "application/sdp"
+        await pc.setRemoteDescription(RTCSessionDescription(await request.text(), "answer"))
+        patched.set()
+        return web.Response(status=204)
+
+    async def end(request: web.Request) -> web.Response:
+        ended.set()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/whep", refuse)
+    app.router.add_patch("/session/1", take)
+    app.router.add_delete("/session/1", end)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    sink = RecordingSink(barcodes=False)
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        source = WhepSource(f"whep://127.0.0.1:{runner.addresses[0][1]}/whep", STREAM, MonotonicClock())
+        running = asyncio.create_task(source.run(sink))
+        async with asyncio.timeout(10):
+            await patched.wait()
+            for n in range(200):
+                track.put(b"\x00\x00" + bytes(20) if n else VP8_KEY, n * 3000)
+                await asyncio.sleep(0.02)
+                if sink.encoded:
+                    break
+        assert sink.encoded[0].codec == "VP8" and sink.encoded[0].time.rtp % 3000 == 0
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert ended.is_set()
+    finally:
+        await pc.close()
+        await runner.cleanup()
+
+
+async def test_a_refusal_without_a_counter_offer_is_an_error() -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        return web.json_response({"code": "sdp-codec"}, status=406)
+
+    app = web.Application()
+    app.router.add_post("/whep", refuse)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"whep://127.0.0.1:{runner.addresses[0][1]}/whep"
+        with pytest.raises(SourceError, match="got 406") as caught:
+            await WhepSource(url, STREAM, MonotonicClock()).run(RecordingSink())
+        assert not caught.value.retryable
     finally:
         await runner.cleanup()

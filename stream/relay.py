@@ -75,6 +75,12 @@ class RelaySubscription:
         """A packet of the stream by its number, as `FrameHistory.packet`."""
         return self._relay.packet(kind, number)
 
+    def count(self, *, resent: int = 0, refused: int = 0, replayed: int = 0) -> None:
+        """Count packets that were sent again, or asked for in vain."""
+        self._relay.resent += resent
+        self._relay.refused += refused
+        self._relay.replayed += replayed
+
     def close(self, reason: str) -> None:
         """No more frames; whoever waits gets None."""
         self.reason = self.reason or reason
@@ -113,6 +119,9 @@ class Relay:
             `request_keyframe`, which limits the rate.
         codec: video codec of the newest epoch, ``""`` before any.
         dropped: video frames not sent, over all viewers that ever were.
+        resent: packets sent again because viewers had lost them, likewise.
+        refused: packets that viewers asked for again in vain, likewise.
+        replayed: packets sent so that viewers could begin at a keyframe of the past, likewise.
     """
 
     def __init__(self, stream: StreamId, *, viewer_queue: int = 90, replay: bool = True) -> None:
@@ -131,6 +140,9 @@ class Relay:
         }
         self._subscriptions: dict[RelaySubscription, None] = {}
         self._dropped_before = 0
+        self.resent = 0
+        self.refused = 0
+        self.replayed = 0
 
     @property
     def live(self) -> bool:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 
@@ -22,6 +21,7 @@ from stream.sender import StreamSender
 from stream.session import REFUSALS, StandInTrack
 from stream.settings import RtcSettings
 from stream.signalling import Endpoint, IceServer, Signalling
+from stream.types import RepublishStatus
 
 log = logging.getLogger(__name__)
 
@@ -40,25 +40,6 @@ def backoff_s(failures: int, chance: float) -> float:
     """
     whole: float = min(2.0 ** (failures - 1), 30.0)
     return whole * (0.5 + 0.5 * chance)
-
-
-@dataclass(frozen=True, slots=True)
-class RepublishStatus:
-    """How a stream's re-publication is getting on.
-
-    Attributes:
-        host: of the endpoint.
-        state: ``"waiting"`` for a publisher, ``"connecting"``, ``"sending"`` or ``"retrying"``.
-        reason: why the last connection ended or failed, ``""`` before.
-        connections: made so far.
-        failures: attempts and connections that ended otherwise than with the stream.
-    """
-
-    host: str
-    state: str
-    reason: str
-    connections: int
-    failures: int
 
 
 class Republisher:
@@ -110,12 +91,19 @@ class Republisher:
                 self._reason = await self._once()
                 in_a_row = 0
             except SourceError as error:
-                self._failures += 1
                 in_a_row = 1 if self._clock.now_ns() - began_ns > _STEADY_NS else in_a_row + 1
-                self._reason, self._state = str(error), "retrying"
                 fields = {"stream": self._relay.stream, "reason": str(error), "failures": in_a_row}
                 log.warning("re-publishing failed", extra=fields)
-                await asyncio.sleep(self._wait_s(in_a_row))
+                await self._failed(str(error), in_a_row)
+            except Exception as error:  # an odd endpoint must not end the engine
+                in_a_row += 1
+                log.exception("re-publishing failed", extra={"stream": self._relay.stream})
+                await self._failed(type(error).__name__, in_a_row)
+
+    async def _failed(self, reason: str, in_a_row: int) -> None:
+        self._failures += 1
+        self._reason, self._state = reason, "retrying"
+        await asyncio.sleep(self._wait_s(in_a_row))
 
     async def _once(self) -> str:
         self._state = "connecting"

@@ -79,16 +79,16 @@ class StreamSender:
     def lost(self, writer: RtpWriter, sequence: int) -> None:
         """The viewer asks for a packet again (NACK)."""
         number = self._sequences.number(sequence)
-        if number in self._owed:
+        if number is not None and number in self._owed:
             self._replay(writer)
-        elif number is None or (size := self._size(number)) is None:
-            self.refused += 1
-        elif self._resends.allow(number, size, self._clock.now_ns()):
+        elif number is not None and self._may_have(number):
             self.resent += 1
+            self._count(resent=1)
             self._again.append((number, sequence))
             self._pump(writer)
         else:
             self.refused += 1
+            self._count(refused=1)
 
     async def _begin(self, writer: RtpWriter, frames: tuple[RelayedFrame, ...]) -> None:
         *past, newest = frames
@@ -105,6 +105,7 @@ class StreamSender:
 
     def _replay(self, writer: RtpWriter) -> None:
         self.replayed += len(self._owed)
+        self._count(replayed=len(self._owed))
         self._again.extend(self._owed.items())
         self._owed = {}
         self._pump(writer)
@@ -134,9 +135,14 @@ class StreamSender:
     def _packet_of(self, number: int) -> tuple[RelayedFrame, int] | None:
         return None if self._subscription is None else self._subscription.packet(self._kind, number)
 
-    def _size(self, number: int) -> int | None:
+    def _may_have(self, number: int) -> bool:
         found = self._packet_of(number)
-        return None if found is None else len(found[0].payloads[found[1]])
+        size = len(found[0].payloads[found[1]]) if found is not None else 0
+        return found is not None and self._resends.allow(number, size, self._clock.now_ns())
+
+    def _count(self, **packets: int) -> None:
+        if self._subscription is not None:
+            self._subscription.count(**packets)
 
     async def _send(self, writer: RtpWriter, frame: RelayedFrame) -> None:
         for index, payload in enumerate(frame.payloads):

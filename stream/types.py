@@ -170,6 +170,25 @@ class SourceInfo:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class RepublishStatus:
+    """How a stream's re-publication is getting on.
+
+    Attributes:
+        host: of the endpoint.
+        state: ``"waiting"`` for a publisher, ``"connecting"``, ``"sending"`` or ``"retrying"``.
+        reason: why the last connection ended or failed, ``""`` before.
+        connections: made so far.
+        failures: attempts and connections that ended otherwise than with the stream.
+    """
+
+    host: str
+    state: str
+    reason: str
+    connections: int
+    failures: int
+
+
 class StreamSink(Protocol):
     """Where a source delivers. Every method is called on the event loop, returns at once and never blocks."""
 

@@ -56,7 +56,7 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
     f.name: tuple(k.name for k in msgspec.structs.fields(f.type)) if isinstance(f.type, type) else ()
     for f in msgspec.structs.fields(Config)
 }
-_FREE_SECTION = "sources"
+_FREE_SECTIONS = ("sources", "republish")
 _PATHS = {
     ("server", "data_dir"),
     ("server", "cert"),
@@ -171,7 +171,7 @@ def _check_name(section: str, key: str | None, origin: str) -> None:
             key=section,
             origin=origin,
         )
-    if section == _FREE_SECTION or key is None or key in _SECTIONS[section]:
+    if section in _FREE_SECTIONS or key is None or key in _SECTIONS[section]:
         return
     dotted = f"{section}.{key}"
     elsewhere = [s for s, keys in _SECTIONS.items() if key in keys]
@@ -199,7 +199,7 @@ def _from_file(file: Path, section: str, key: str, value: object) -> object:
 
 def _from_text(section: str, key: str, text: str, layers: _Layers) -> object:
     """A variable's text as a value of its key's type; lists are separated by commas."""
-    if section == _FREE_SECTION:
+    if section in _FREE_SECTIONS:
         return text
     kind = _kind(section, key)
     if get_origin(kind) is tuple:
@@ -241,7 +241,7 @@ def _explain(message: str, layers: _Layers) -> ConfigError:
     what = what.removeprefix(f"{key}: ").replace("`", "")
     if what.startswith("Invalid enum value"):
         what = f"expected one of {', '.join(get_args(_kind(section, key)))}"
-    public = dotted not in _SECRETS and section != _FREE_SECTION
+    public = dotted not in _SECRETS and section not in _FREE_SECTIONS
     if value is not None and public and not what.startswith("got "):
         what = f"{what} (got {value!r})"
     fix = f" Set {dotted} accordingly, or remove it to take the default." if key else ""

@@ -72,7 +72,15 @@ def diagnose(figures: StreamFigures, recent: Recent) -> tuple[str, ...]:
     found = [*_no_picture(figures, recent), *_detector(figures, recent), *_lateness(figures, recent)]
     found += _drops(recent)
     found += _viewers(figures)
+    found += _sent_on(figures)
     return tuple(found)
+
+
+def _sent_on(figures: StreamFigures) -> list[str]:
+    sent_on = figures.video.republish if figures.video is not None else None
+    if sent_on is None or sent_on.state != "retrying":
+        return []
+    return [f"not re-published to {sent_on.host}: {sent_on.reason}; trying again by itself"]
 
 
 def _share(part: int, whole: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 
 from inference.types import FrameResult
@@ -25,7 +25,9 @@ from overlay.types import HotspotFrame
 from stream.clock import Clock
 from stream.errors import EngineError
 from stream.relay import Relay
+from stream.republish import Republisher
 from stream.settings import RtcSettings
+from stream.signalling import Endpoint
 from stream.types import MediaTime, StreamId, stream_id
 from vitrine.auth import Authenticator
 from vitrine.company import Company
@@ -33,11 +35,12 @@ from vitrine.config import Config
 from vitrine.door import Door
 from vitrine.enrolling import Enroller
 from vitrine.errors import UnknownStream
+from vitrine.figures import VideoStatus
 from vitrine.fleet import Fleet
-from vitrine.hub import Hub, StreamRuntime
+from vitrine.hub import Hub, StreamRuntime, video_status
 from vitrine.keys import load_keys
 from vitrine.looking import Looking
-from vitrine.metrics import DeviceCollector, Metrics
+from vitrine.metrics import DeviceCollector, Metrics, VideoCollector
 from vitrine.moments import Moments, stream_memory
 from vitrine.pipeline import Pipeline, PipelineParts
 from vitrine.recognition import Recognition, load_recognition, refresh_index_off_loop
@@ -109,6 +112,7 @@ class Engine:
         """
         config = self.config
         self._stack.callback(self.store.close)
+        self.metrics.registry.register(VideoCollector(self._video))
         if self.role != "gateway":
             await self._load_recognition()
         self._bus, self._registry = await self._open_bus()
@@ -305,8 +309,26 @@ class Engine:
         if memory is not None:
             pipeline.listeners.append(memory.sightings.add)
         return StreamRuntime(
-            stream, pipeline, relay, show, metrics, memory=memory, worker=worker, epoch=author.epoch
+            stream,
+            pipeline,
+            relay,
+            show,
+            metrics,
+            memory=memory,
+            worker=worker,
+            epoch=author.epoch,
+            republisher=self._republisher(relay),
         )
+
+    def _republisher(self, relay: Relay) -> Republisher | None:
+        address = self.config.republish_to(relay.stream)
+        if not address:
+            return None
+        return Republisher(relay, Endpoint.parse(address), self.clock, self.rtc_settings())
+
+    def _video(self) -> Iterator[VideoStatus]:
+        for runtime in self.hub if hasattr(self, "hub") else ():
+            yield video_status(runtime)
 
     def _on_result(self, result: FrameResult, sent: HotspotFrame) -> None:
         now_ns = self.clock.now_ns()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from stream.types import SourceInfo
+from stream.types import RepublishStatus, SourceInfo
 
 
 class Percentiles(Struct, frozen=True, omit_defaults=True):
@@ -38,6 +38,28 @@ class HotspotFigures(Struct, frozen=True):
     reason: str
 
 
+class VideoStatus(Struct, frozen=True, kw_only=True):
+    """One stream's video on its way out. Counts since the start, over all viewers that ever were.
+
+    Attributes:
+        stream: its name.
+        viewers: WHEP connections now, a re-publication included.
+        dropped: frames not sent to a viewer that was behind.
+        resent: packets sent again because a viewer had lost them.
+        refused: packets asked for again that were too old, or asked for too often.
+        replayed: packets sent so that viewers could begin at once.
+        republish: how sending it on to an SFU gets on; None where that is not configured.
+    """
+
+    stream: str
+    viewers: int
+    dropped: int
+    resent: int
+    refused: int
+    replayed: int
+    republish: RepublishStatus | None = None
+
+
 class StreamStatus(Struct, frozen=True, kw_only=True):
     """What the metrics cannot know themselves; the server fills it in."""
 
@@ -47,6 +69,7 @@ class StreamStatus(Struct, frozen=True, kw_only=True):
     source: SourceInfo | None = None
     latency_ms: int = 0
     hotspots: tuple[HotspotFigures, ...] = ()
+    video: VideoStatus | None = None
 
 
 class StreamFigures(Struct, frozen=True, kw_only=True):
@@ -69,6 +92,7 @@ class StreamFigures(Struct, frozen=True, kw_only=True):
     overlay_age_ms: Percentiles
     latency_ms: int
     hotspots: tuple[HotspotFigures, ...] = ()
+    video: VideoStatus | None = None
     problems: tuple[str, ...] = ()
 
 

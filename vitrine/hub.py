@@ -12,11 +12,13 @@ from inference.worker import StreamWorker
 from stream.clock import Clock
 from stream.errors import EngineError
 from stream.relay import Relay
+from stream.republish import Republisher
 from stream.settings import RtcSettings
 from stream.timeline import Timeline
 from stream.types import EncodedFrame, Frame, SourceInfo, StreamId, VideoSource
 from stream.webrtc import Ingest, Playback
 from vitrine.errors import TooManyStreams, UnknownStream
+from vitrine.figures import VideoStatus
 from vitrine.metrics import StreamMetrics
 from vitrine.moments import StreamMemory
 from vitrine.pipeline import Pipeline
@@ -31,6 +33,7 @@ class StreamRuntime:
 
     Attributes:
         epoch: number of the newest publisher connection, 0 before the first; it may not have delivered yet.
+        republisher: sends the stream on to an SFU; None where that is not configured.
         active: epoch that delivers now; frames of any other are ignored.
         ingests: WHIP connections by session id; more than one only while one takes over from another.
         playbacks: WHEP viewers by session id.
@@ -45,6 +48,7 @@ class StreamRuntime:
     relay: Relay
     show: Show
     metrics: StreamMetrics
+    republisher: Republisher | None = None
     epoch: int = 0
     active: int = 0
     ingests: dict[str, Ingest] = field(default_factory=dict)
@@ -53,6 +57,20 @@ class StreamRuntime:
     memory: StreamMemory | None = None
     worker: StreamWorker | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+def video_status(runtime: StreamRuntime) -> VideoStatus:
+    """How a stream's video gets on."""
+    relay, sent_on = runtime.relay, runtime.republisher
+    return VideoStatus(
+        stream=runtime.stream,
+        viewers=relay.viewers,
+        dropped=relay.dropped,
+        resent=relay.resent,
+        refused=relay.refused,
+        replayed=relay.replayed,
+        republish=sent_on.status() if sent_on is not None else None,
+    )
 
 
 class Hub:
@@ -122,7 +140,10 @@ class Hub:
             )
         runtime = self._build(stream)
         self._streams[stream] = runtime
-        for name, loop in (("pipeline", runtime.pipeline.run()), ("show", runtime.show.run())):
+        loops = [("pipeline", runtime.pipeline.run()), ("show", runtime.show.run())]
+        if runtime.republisher is not None:
+            loops.append(("republish", runtime.republisher.run()))
+        for name, loop in loops:
             runtime.tasks.append(self._tasks.create_task(loop, name=f"{name} {stream}"))
         return runtime
 

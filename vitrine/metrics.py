@@ -6,7 +6,7 @@ passed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from msgspec.structs import replace
@@ -27,7 +27,7 @@ from inference.device import DeviceStatistics
 from inference.types import FrameResult, Outcome
 from stream.types import StreamId
 from vitrine.diagnose import Recent, diagnose
-from vitrine.figures import FrameCounts, Percentiles, StreamFigures, StreamStatus
+from vitrine.figures import FrameCounts, Percentiles, StreamFigures, StreamStatus, VideoStatus
 from vitrine.rolling import Rolling
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -234,6 +234,7 @@ class StreamMetrics:
             overlay_age_ms=self._reported_age(now_ns),
             latency_ms=status.latency_ms,
             hotspots=status.hotspots,
+            video=status.video,
         )
         return replace(figures, problems=diagnose(figures, self.recent(now_ns)))
 
@@ -285,3 +286,32 @@ class DeviceCollector(Collector):
         )
         yield GaugeMetricFamily("vitrine_device_overshoot_seconds_max", words, seen.overshoot_max_ns / 1e9)
         yield GaugeMetricFamily("vitrine_device_waiting", "Inference jobs in the queue now.", seen.waiting)
+
+
+class VideoCollector(Collector):
+    """Video on its way out: WHEP viewers, what they were not sent or were sent again, re-publication."""
+
+    def __init__(self, statistics: Callable[[], Iterable[VideoStatus]]) -> None:
+        self._statistics = statistics
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics now."""
+        label = ("stream",)
+        viewers = GaugeMetricFamily("vitrine_video_viewers", "WHEP connections.", labels=label)
+        dropped = CounterMetricFamily("vitrine_video_dropped", "Frames slow viewers missed.", labels=label)
+        packets = CounterMetricFamily(
+            "vitrine_video_packets_again", "Packets by why they were sent again.", labels=("stream", "why")
+        )
+        sending = GaugeMetricFamily("vitrine_republish_up", "1 while a stream is sent on.", labels=label)
+        failures = CounterMetricFamily("vitrine_republish_failures", "Attempts that failed.", labels=label)
+        connections = CounterMetricFamily("vitrine_republish_connections", "Made so far.", labels=label)
+        for one in self._statistics():
+            viewers.add_metric((one.stream,), one.viewers)
+            dropped.add_metric((one.stream,), one.dropped)
+            for why, count in (("lost", one.resent), ("refused", one.refused), ("joined", one.replayed)):
+                packets.add_metric((one.stream, why), count)
+            if one.republish is not None:
+                sending.add_metric((one.stream,), one.republish.state == "sending")
+                failures.add_metric((one.stream,), one.republish.failures)
+                connections.add_metric((one.stream,), one.republish.connections)
+        yield from (viewers, dropped, packets, sending, failures, connections)

@@ -24,6 +24,9 @@ Millis = Annotated[int, Meta(ge=0, le=3_600_000)]
 Kilobits = Annotated[int, Meta(ge=50, le=100_000)]
 Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
 
+EVERY_STREAM = "*"
+"""Name in [republish] that stands for all streams without an entry of their own."""
+
 _RUNG = re.compile(r"(\d{2,4})(?:x(\d{2,4}))?")
 _OTHER = re.compile(r"(.+\.onnx)(?:@(.*))?")
 
@@ -344,7 +347,11 @@ class AuthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole configuration, read once. [sources] maps stream names to pulled addresses."""
+    """The whole configuration, read once. Two sections map stream names to addresses.
+
+    [sources]: where a stream is pulled from. [republish]: where it is sent on to by WHIP; the name "*" stands
+    for every stream, {stream} in the address for its name.
+    """
 
     server: ServerConfig = field(default_factory=ServerConfig)
     rtc: RtcConfig = field(default_factory=RtcConfig)
@@ -356,16 +363,27 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     sources: dict[str, Secret] = field(default_factory=dict)
+    republish: dict[str, Secret] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.bus.alone and self.fleet.role != "all":
             raise ValueError(
                 f"fleet: role {self.fleet.role!r} needs nodes that share a bus; set bus.url to a Redis server"
             )
+        for name, url in self.republish.items():
+            if name != EVERY_STREAM:
+                stream_id(name)
+            if urlsplit(url.reveal()).scheme not in ("whip", "whips"):
+                raise ValueError(f"republish {name!r}: expected an address such as whips://TOKEN@host/path")
         for name, url in self.sources.items():
             stream_id(name)
             if not url:
                 raise ValueError(f"source {name!r}: got an empty address, expected a file or a URL")
+
+    def republish_to(self, stream: str) -> str:
+        """Where `stream` is sent on to; empty when nowhere."""
+        url = self.republish.get(stream) or self.republish.get(EVERY_STREAM)
+        return url.reveal().replace("{stream}", stream) if url else ""
 
     @property
     def loopback(self) -> bool:

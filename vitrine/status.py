@@ -7,7 +7,7 @@ import time
 from vitrine.diagnose import device_problems
 from vitrine.engine import Engine
 from vitrine.figures import EngineFigures, HotspotFigures, StreamFigures, StreamStatus
-from vitrine.hub import StreamRuntime
+from vitrine.hub import StreamRuntime, video_status
 from vitrine.studio.nodes import NodeRecord, StreamRecord
 from vitrine.version import version
 
@@ -103,6 +103,7 @@ def stream_figures(engine: Engine, runtime: StreamRuntime, now_ns: int) -> Strea
         source=runtime.pipeline.info,
         latency_ms=runtime.show.latency_ms,
         hotspots=_hotspots(engine, runtime) if runtime.relay.live else (),
+        video=video_status(runtime),
     )
     return runtime.metrics.figures(now_ns, status)
 

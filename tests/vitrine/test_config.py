@@ -154,6 +154,8 @@ def test_unknown_variables_are_refused_too(tmp_path: Path) -> None:
         ("[catalog]\nshop = 'ftp://x'\n", "expected an http or https address"),
         ("[sources]\n'Bad Name' = 'x'\n", "stream name: got 'Bad Name'"),
         ("[sources]\ncam = ''\n", "source 'cam': got an empty address"),
+        ("[republish]\ncam = 'https://x/whip'\n", "republish 'cam': expected an address such as whips://"),
+        ("[republish]\n'a b' = 'whip://x/y'\n", "stream name: got 'a b'"),
         ("[server\n", "not valid TOML"),
     ],
 )
@@ -245,7 +247,7 @@ def test_the_documentation_lists_every_key_with_its_default() -> None:
     sections = {part.split("]")[0]: part for part in text.split("\n## [")[1:]}
     for section in msgspec.structs.fields(Config):
         part = sections[section.name]
-        if section.name == "sources":
+        if section.name in ("sources", "republish"):
             continue
         rows = {
             line.split("|")[1].strip(): line.split("|")
@@ -263,3 +265,14 @@ def test_the_example_of_the_documentation_is_accepted(tmp_path: Path) -> None:
     example = text.split("```toml\n")[1].split("```")[0]
     config = load(tmp_path, example)
     assert config.auth.viewer_tokens and config.inference.ladder()[-1] == Rung(640, 384)
+
+
+def test_every_stream_is_sent_on_unless_it_has_an_entry_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "v.toml"
+    path.write_text(
+        "[republish]\n'*' = 'whips://tok@sfu.example/{stream}/whip'\nstage = 'whip://other.example/whip'\n"
+    )
+    config = load_config(path, env={})
+    assert config.republish_to("cam-1") == "whips://tok@sfu.example/cam-1/whip"
+    assert config.republish_to("stage") == "whip://other.example/whip"
+    assert load_config(None, env={}).republish_to("stage") == ""

@@ -4,9 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from inference.device import DeviceStatistics
-from stream.types import SourceInfo
+from stream.types import RepublishStatus, SourceInfo
 from vitrine.diagnose import Recent, device_problems, diagnose
-from vitrine.figures import FrameCounts, Percentiles, StreamFigures
+from vitrine.figures import FrameCounts, Percentiles, StreamFigures, VideoStatus
 
 GOOD = StreamFigures(
     id="demo",
@@ -98,3 +98,13 @@ def test_a_device_that_cannot_be_stopped_is_named() -> None:
     assert "40 ms after their deadline" in words
     (words,) = device_problems(DeviceStatistics(abandoned=2))
     assert words.startswith("2 runs would not stop")
+
+
+@pytest.mark.parametrize(("state", "told"), [("sending", False), ("waiting", False), ("retrying", True)])
+def test_a_stream_that_is_not_sent_on_is_told(state: str, told: bool) -> None:
+    sent_on = RepublishStatus("sfu.example", state, "got 503", 1, 2)
+    counts = dict.fromkeys(("viewers", "dropped", "resent", "refused", "replayed"), 0)
+    video = VideoStatus(stream="demo", **counts, republish=sent_on)
+    found = diagnose(replace(GOOD, video=video), BUSY)
+    wanted = ("not re-published to sfu.example: got 503; trying again by itself",)
+    assert found == (wanted if told else ())

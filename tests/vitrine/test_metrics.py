@@ -9,9 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from inference.device import DeviceStatistics
 from inference.types import FrameResult, Outcome
-from stream.types import MediaTime, SourceInfo, stream_id
-from vitrine.figures import EngineFigures, HotspotFigures, StreamStatus, encode
-from vitrine.metrics import DeviceCollector, Metrics, StreamMetrics
+from stream.types import MediaTime, RepublishStatus, SourceInfo, stream_id
+from vitrine.figures import EngineFigures, HotspotFigures, StreamStatus, VideoStatus, encode
+from vitrine.metrics import DeviceCollector, Metrics, StreamMetrics, VideoCollector
 
 MS = 1_000_000
 S = 1000 * MS
@@ -167,5 +167,31 @@ def test_the_device_is_read_when_it_is_asked_for() -> None:
         "vitrine_device_overshoot_seconds_total 0.003",
         "vitrine_device_overshoot_seconds_max 0.002",
         "vitrine_device_waiting 1.0",
+    ):
+        assert line in lines
+
+
+def test_video_on_its_way_out_is_counted() -> None:
+    status = VideoStatus(
+        stream="demo",
+        viewers=3,
+        dropped=4,
+        resent=5,
+        refused=6,
+        replayed=7,
+        republish=RepublishStatus("sfu.example", "retrying", "gone", 2, 8),
+    )
+    registry = CollectorRegistry()
+    registry.register(VideoCollector(lambda: [status]))
+    lines = generate_latest(registry).decode().splitlines()
+    for line in (
+        'vitrine_video_viewers{stream="demo"} 3.0',
+        'vitrine_video_dropped_total{stream="demo"} 4.0',
+        'vitrine_video_packets_again_total{stream="demo",why="lost"} 5.0',
+        'vitrine_video_packets_again_total{stream="demo",why="refused"} 6.0',
+        'vitrine_video_packets_again_total{stream="demo",why="joined"} 7.0',
+        'vitrine_republish_up{stream="demo"} 0.0',
+        'vitrine_republish_failures_total{stream="demo"} 8.0',
+        'vitrine_republish_connections_total{stream="demo"} 2.0',
     ):
         assert line in lines

@@ -131,4 +131,4 @@ def in_words(verdict: Verdict, names: Mapping[str, str]) -> str:
         words = f"It can be told from most, but from some sides it looks like {others}"
         return f"{words}: {sure}. Show what differs."
     words = f"It cannot be told from {others}"
-    return f"{words}: {sure}. Viewers will see it as similar, unless you pin or confirm it."
+    return f"{words}: {sure}. Was it the right product? If so, viewers will see it as similar."

@@ -1,24 +1,35 @@
-"""Products that hosts show to the camera to be learned: one at a time on each stream."""
+"""Products that are shown to be learned: by hosts, one at a time on each stream, or in a recording."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import itertools
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Final
 
 from inference.apart import Verdict, assess
 from inference.embedder import OnnxEmbedder
 from inference.enrolment import Enrolment, EnrolmentSettings
 from inference.index import IndexHolder
+from inference.types import Plan
 from inference.views import Look
 from inference.worker import StreamWorker
 from overlay.catalog.lessons import LessonKind
+from stream.clock import Clock, MonotonicClock
 from stream.errors import EngineError
-from stream.types import StreamId
+from stream.latest import LatestSlot
+from stream.recorded import read_frames
+from stream.sources.base import open_source
+from stream.types import EncodedFrame, Frame, SourceInfo, StreamId
+from vitrine.recognition import Recognition
 from vitrine.teaching import Teacher
 
 NEAREST = 8
 """Products that each view is compared with."""
+_OFF_AIR: Final = StreamId("enrol")
+_NO_HURRY_NS: Final = 60_000_000_000
 
 
 @dataclass(slots=True)
@@ -48,6 +59,102 @@ def judged(looks: tuple[Look, ...], product_id: str, embedder: OnnxEmbedder, ind
         dict(near) for vector in vectors for near in index.search(vector[None], NEAREST)
     ]
     return assess(vectors, found, product_id, embedder.calibration.limits)
+
+
+async def recorded_frames(path: str, every: int = 3) -> AsyncGenerator[Frame]:
+    """Every n-th frame of a recording, as fast as they are taken.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    frames = read_frames(path, _OFF_AIR)
+    for number in itertools.count():
+        frame = await asyncio.to_thread(next, frames, None)
+        if frame is None:
+            return
+        if number % every == 0:
+            yield frame
+
+
+async def live_frames(url: str, clock: Clock) -> AsyncGenerator[Frame]:
+    """The newest frame of a live address, whenever one is asked for.
+
+    Raises:
+        SourceError: it cannot be opened, or breaks off.
+    """
+    sink = _Newest()
+    running = asyncio.create_task(open_source(url, _OFF_AIR, clock).run(sink))
+    running.add_done_callback(lambda done: sink.slot.close())
+    try:
+        while (frame := await sink.slot.get()) is not None:
+            yield frame
+        await running
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+class _Newest:
+    """A `StreamSink` that keeps the newest frame."""
+
+    def __init__(self) -> None:
+        self.slot: LatestSlot[Frame] = LatestSlot()
+
+    def on_started(self, epoch: int, info: SourceInfo) -> None:
+        """Nothing to do."""
+
+    def on_frame(self, frame: Frame) -> None:
+        """Keep it."""
+        self.slot.put(frame)
+
+    def on_encoded(self, frame: EncodedFrame) -> None:
+        """Nobody watches."""
+
+    def on_dropped(self, reason: str, count: int = 1) -> None:
+        """Nothing to do."""
+
+    def on_ended(self, reason: str) -> None:
+        """Nothing more will come."""
+        self.slot.close()
+
+
+async def watch(
+    frames: AsyncGenerator[Frame],
+    recognition: Recognition,
+    product_id: str,
+    seconds: float,
+    report: Callable[[Enrolling], None],
+) -> Enrolling:
+    """Enrol a product from frames of any kind, without a show.
+
+    Args:
+        frames: in which it is shown.
+        recognition: models and index.
+        product_id: which product.
+        seconds: of media time at most.
+        report: told after every frame.
+
+    Raises:
+        SourceError: the frames break off.
+        RuntimeStuck: the model does not come back.
+    """
+    clock, device = MonotonicClock(), recognition.device
+    worker = recognition.worker(_OFF_AIR, clock)
+    made = Enrolling(Enrolment(product_id, settings_for(recognition.embedder, seconds)))
+    worker.enrolment = made.enrolment
+    try:
+        async with aclosing(frames):
+            async for frame in frames:
+                plan = Plan(True, recognition.detector.rungs[0], clock.now_ns() + _NO_HURRY_NS, 1, "enrol")
+                await worker.process(frame, plan)
+                await device.run(lambda handle: None, plan.deadline_ns, priority=9)  # until it was looked at
+                report(made)
+                if made.enrolment.done:
+                    break
+        made.enrolment.end()
+    finally:
+        worker.close()
+    return made
 
 
 class Enroller:

@@ -22,6 +22,7 @@ BENCHMARKS = {
     "region": "benchmarks.region:BENCH",
     "index": "benchmarks.index:BENCH",
     "fanout": "benchmarks.fanout:BENCH",
+    "fleet": "benchmarks.fleet:BENCH",
 }
 """Name -> "module:attribute"."""
 
@@ -39,6 +40,7 @@ SUMMARIES = {
     "index": "How good and how fast is a search among very many products: alone, by 16 at once, filtered?",
     "propagate": "How well do boxes follow their objects between detections, and at what cost?",
     "fanout": "What does it cost to bring positions to many viewers, and do slow ones make the others wait?",
+    "fleet": "Is an event lost or reordered when parts of a fleet fail, and how long does nothing arrive?",
 }
 """Name -> the one question it answers."""
 

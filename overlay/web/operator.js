@@ -1,6 +1,7 @@
 /** The operator's page: one look says whether it is well, a second one where the time goes. */
 
 import { byId, count, getJson, h, keepKey, poll, setText, takeKey } from "./page.js";
+import { fleetPanel } from "./fleet.js";
 import { sparkline, stackedBars, stackedTimeline } from "./plot.js";
 
 const SLOTS = 120; // seconds of history, one sample each
@@ -22,6 +23,7 @@ let key = takeKey("operator");
 let chosen = "";
 let answer = null;
 let answeredMs = 0;
+let fleetProblems = [];
 /** @type {Map<string, {time: number[], stages: Map<string, {p50: (number|null)[], p95: (number|null)[]}>, lines: Map<string, (number|null)[]>}>} */
 const histories = new Map();
 
@@ -233,7 +235,7 @@ function showHealth(unreachable) {
   const streams = Array.isArray(answer?.streams) ? answer.streams : [];
   const told = (list) => (Array.isArray(list) ? list.map(String) : []);
   const each = streams.flatMap((stream) => (told(stream?.problems).length > 0 ? told(stream.problems) : findings(stream)));
-  const problems = [...new Set([...told(answer?.problems), ...each])];
+  const problems = [...new Set([...told(answer?.problems), ...fleetProblems, ...each])];
   if (unreachable) problems.unshift(answer ? `${unreachable} The figures below are ${Math.round(silent / 1000)} s old.` : unreachable);
   rows(byId("problems"), problems, (words) => h("li", {}, words));
   const badge = byId("badge");
@@ -259,6 +261,8 @@ byId("door-form").addEventListener("submit", (event) => {
   round();
 });
 
+const fleet = fleetPanel(byId("fleet"));
+
 async function round() {
   if (!byId("door").hidden) return;
   try {
@@ -267,6 +271,7 @@ async function round() {
     answer = got;
     answeredMs = performance.now();
     for (const stream of Array.isArray(got.streams) ? got.streams : []) if (typeof stream?.id === "string") remember(stream);
+    fleetProblems = await fleet(key);
     byId("board").hidden = false;
     setText(byId("about"), [got.model, got.provider, `up ${uptime(Number(got.uptime_s) || 0)}`, got.version].filter(Boolean).join(" · "));
     showHealth("");

@@ -85,8 +85,10 @@ def test_every_command_has_help_with_examples_and_exit_codes(
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == Exit.OK
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("serve", "demo", "check", "catalog", "models", "tag", "token"))
-    assert len(app.registered_commands) + len(app.registered_groups) == 7
+    assert all(
+        name in shown for name in ("serve", "demo", "check", "fleet", "catalog", "models", "tag", "token")
+    )
+    assert len(app.registered_commands) + len(app.registered_groups) == 8
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,3 +152,24 @@ def operator_figures(now_s: float, live: bool, viewers: int, problems: list[str]
         "problems": problems,
         "streams": [show, quiet],
     }
+
+
+def fleet_figures(several: bool) -> Json:
+    """``GET /api/fleet`` of one process, or of three nodes one of which is silent."""
+    told = {"version": "0.1.0", "up_s": 75.0, "full": "", "streams": 0, "viewers": 0, "load": 0.25}
+    nodes: list[Json] = [
+        {**told, "name": "one", "role": "all", "state": "up", "silent_ms": 200, "public": "http://one:8080"}
+    ]
+    if not several:
+        return {"me": "one", "problems": [], "nodes": nodes, "streams": []}
+    nodes += [
+        {**told, "name": "two", "role": "ingest", "state": "silent", "silent_ms": 9000, "public": "ftp://x"},
+        {**told, "name": "<b>", "role": "gateway", "state": "draining", "silent_ms": 100, "public": ""},
+    ]
+    stream = {"id": "demo", "node": "two", "state": "orphaned", "live": False, "epoch": 3, "fence": 9}
+    return {
+        "me": "one",
+        "problems": ["node two (ingest) has been silent for 9 s"],
+        "nodes": nodes,
+        "streams": [{**stream, "viewers": 42, "lease_age_ms": 9100}],
+    }

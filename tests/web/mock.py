@@ -22,7 +22,7 @@ from pathlib import Path
 from aiohttp import WSMsgType, web
 from PIL import Image, ImageDraw
 
-from tests.web.figures import PRODUCTS, SOURCE, operator_figures
+from tests.web.figures import PRODUCTS, SOURCE, fleet_figures, operator_figures
 from tests.web.media import BASE, FRAME_TICKS, OFFSET, Media, fix_origin
 from tests.web.show import Json, Show
 
@@ -214,6 +214,10 @@ class Server:
         await self.event({"k": kind, "pid": card["pid"], "on": body["on"]})
         return web.Response(status=204)
 
+    async def fleet(self, request: web.Request) -> web.Response:
+        """``GET /api/fleet``: a process that is alone, until the page's act makes it one of several."""
+        return web.json_response(fleet_figures(bool(self.problems)))
+
     async def operator(self, request: web.Request) -> web.Response:
         """``GET /api/operator``, with figures that move."""
         if request.headers.get("Authorization") != f"Bearer {OPERATOR_KEY}":
@@ -311,6 +315,7 @@ class Server:
         app.router.add_post("/api/streams/{stream}/pin", self.toggle)
         app.router.add_post("/api/streams/{stream}/hide", self.toggle)
         app.router.add_get("/api/operator", self.operator)
+        app.router.add_get("/api/fleet", self.fleet)
         app.router.add_get("/images/{product}/{n}", self.image)
         app.router.add_route("*", "/mock/{action}", self.act)
         return app

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from stream.errors import EngineError
-from vitrine.cli import catalog, check, demo, models, serve, tag, token
+from vitrine.cli import catalog, check, demo, fleet, models, serve, tag, token
 from vitrine.cli.output import Exit, complain, epilog, exit_code
 from vitrine.version import version
 
@@ -52,6 +52,7 @@ def _options(
 serve.register(app)
 demo.register(app)
 check.register(app)
+fleet.register(app)
 catalog.register(app)
 models.register(app)
 tag.register(app)

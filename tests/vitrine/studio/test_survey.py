@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from tests.vitrine.studio.test_placement import node
+from vitrine.studio.nodes import StreamRecord
+from vitrine.studio.survey import survey
+
+
+def held(stream: str = "show", **said: object) -> tuple[StreamRecord, ...]:
+    return (StreamRecord(id=stream, **{"fence": 1, "live": True, "epoch": 2, **said}),)  # type: ignore[arg-type]
+
+
+def test_fleet_that_is_well_has_no_problems() -> None:
+    nodes = [
+        node("a", streams=held()),
+        node("g", role="gateway", viewers={"show": 40}),
+        node("h", role="gateway", viewers={"show": 2, "other": 1}),
+    ]
+    found = survey(nodes, "g")
+    assert found.problems == () and found.me == "g"
+    assert [one.name for one in found.nodes] == ["a", "g", "h"]
+    (stream,) = found.streams
+    assert (stream.id, stream.node, stream.state, stream.epoch, stream.viewers) == (
+        "show",
+        "a",
+        "live",
+        2,
+        42,
+    )
+
+
+def test_one_process_that_does_everything_is_well() -> None:
+    assert survey([node("a", role="all")]).problems == ()
+
+
+def test_stream_of_a_silent_node_is_orphaned_and_not_live() -> None:
+    found = survey([node("a", silent_ms=4_000, streams=held()), node("b"), node("g", role="gateway")])
+    (stream,) = found.streams
+    assert stream.state == "orphaned" and not stream.live and stream.lease_age_ms >= 4_000
+    assert "its node a is silent" in found.problems[0] and "publisher comes back" in found.problems[0]
+    assert any("node a (ingest) has been silent for 4 s" in words for words in found.problems)
+
+
+def test_stream_that_was_taken_over_belongs_to_the_higher_fence() -> None:
+    nodes = [
+        node("b", streams=held(fence=9)),
+        node("a", silent_ms=9_000, streams=held(fence=3)),
+        node("g", role="gateway"),
+    ]
+    (stream,) = survey(nodes).streams
+    assert (stream.node, stream.state) == ("b", "live")
+
+
+def test_every_lack_is_told_in_words() -> None:
+    def words(*nodes: object) -> str:
+        return " | ".join(survey(nodes).problems)  # type: ignore[arg-type]
+
+    gateway = node("g", role="gateway")
+    assert "no node is up" in words()
+    assert "--role ingest" in words(gateway)
+    assert "--role gateway" in words(node("a"))
+    full = words(gateway, node("a", full="16 streams are open"), node("b", draining=True))
+    assert "no node takes a further stream: a: 16 streams are open; b: draining" in full
+    assert "90% busy: add one" in words(gateway, node("a", load=0.9))
+    assert "different versions (1, 2)" in words(gateway, node("a", version="2"))
+    assert "cannot confirm its lease" in words(gateway, node("a", streams=held(certain=False)))
+    assert "same address" in words(gateway, node("a", address="http://g"))

@@ -17,6 +17,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.common import common
 from inference.deadline import JobCancelled, RunHandle
 from inference.errors import ModelError
 from inference.evidence import Limits
@@ -94,6 +95,7 @@ class OnnxEmbedder:
         self._model = model
         self._spec = input_spec(model.info)
         self._dim = _dimension(model.info)
+        self._common = common(model.info, self._dim)
         self.calibration = calibration(model.info)
         model.warm_up()
         self.batch = self._spec.fixed_batch or self._measured()
@@ -126,6 +128,14 @@ class OnnxEmbedder:
         step = self.batch
         parts = [self._run(crops[i : i + step], handle) for i in range(0, len(crops), step)]
         return np.concatenate(parts) if parts else np.zeros((0, self._dim), np.float32)
+
+    def queries(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Vectors of `embed` as an index is searched with: the calibration is for the scores of these.
+
+        Vectors of what looks like much else are shorter, see `inference.common`; what is kept, compared or
+        put into an index stays unit.
+        """
+        return vectors if self._common is None else self._common.shortened(vectors)
 
     def _measured(self) -> int:
         """`BATCH` or 1, whichever is faster per crop here and now."""

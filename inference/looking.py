@@ -83,7 +83,7 @@ def look_at(
     if clear:
         vectors = embedder.embed(np.stack([crops[number] for number in clear]), handle)
         if search.index is not None and len(search.index):
-            found = search.index.search(vectors, search.candidates, search.within)
+            found = search.index.search(embedder.queries(vectors), search.candidates, search.within)
     row = {number: at for at, number in enumerate(clear)}
     answers = []
     for number, ask in enumerate(asks):

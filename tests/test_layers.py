@@ -49,6 +49,7 @@ CORES = (
     "inference/motion.py",
     "inference/tracker.py",
     "inference/matcher.py",
+    "inference/common.py",
     "inference/evidence.py",
     "inference/views.py",
     "inference/taught.py",

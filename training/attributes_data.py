@@ -41,12 +41,16 @@ EXTRAS = ("bottle", "bottle", "tube", "box", "jar", NONE, "can", "box", "bottle"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One crop, BGR uint8; labels index `LABELS` (category, pattern, packaging) or are `SKIP`."""
+    """One crop, BGR uint8, and its contributor.
+
+    Labels index `LABELS` (category, pattern, packaging) or are `SKIP`.
+    """
 
     image: np.ndarray
     labels: tuple[int, int, int]
     held: bool
     group: str
+    sender: int = -1
 
 
 def number(head: str, name: str) -> int:
@@ -54,8 +58,8 @@ def number(head: str, name: str) -> int:
     return LABELS[head].index(name) if name in LABELS[head] else SKIP
 
 
-def garments(data: Path, side: int = 160) -> list[Sample]:
-    """Every labelled garment of both packs, stretched to a square as the engine stretches a box."""
+def garments(data: Path) -> list[Sample]:
+    """Every labelled garment of both packs."""
     found = []
     for pack in ("train", "dev"):
         with (data / "clothing" / pack / "labels.csv").open(newline="") as file:
@@ -63,11 +67,10 @@ def garments(data: Path, side: int = 160) -> list[Sample]:
                 category = number("category", row["label"].lower())
                 if category == SKIP:
                     continue
-                image = cv2.resize(
-                    read(data / "clothing" / row["image"], 288), (side, side), interpolation=cv2.INTER_AREA
-                )
+                image, sender = read(data / "clothing" / row["image"], 288), row["sender_id"]
                 labels = (category, SKIP, number("packaging", NONE))
-                found.append(Sample(image, labels, crops.validation_contributor(row["sender_id"]), "garment"))
+                held = crops.validation_contributor(sender)
+                found.append(Sample(image, labels, held, "garment", int(sender)))
     return found
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from inference.common import Common
 from training.degrade import live
 
 PRECISION, RECALL = 0.97, 0.90
@@ -64,7 +65,7 @@ def levels(score: np.ndarray, margin: np.ndarray, right: np.ndarray) -> tuple[fl
     return best
 
 
-def calibrate(net: torch.nn.Module, work: Path) -> dict[str, float | str]:
+def calibrate(net: torch.nn.Module, work: Path, common: Common) -> dict[str, float | str]:
     """`exact`, `similar`, `margin`: see the `how` it returns.
 
     Four fifths of the held-out products are in the gallery with two catalogue views each; pools of live views
@@ -82,7 +83,7 @@ def calibrate(net: torch.nn.Module, work: Path) -> dict[str, float | str]:
     vectors = embed(net, np.stack(looks))
     labels = np.unique(table["labels"][rows], return_inverse=True)[1]
     real = table["kinds"][rows] == "grocery"
-    turns = [ask(vectors, labels, number < 2, real, turn) for turn in range(ABSENT)]
+    turns = [ask(vectors, common, labels, number < 2, real, turn) for turn in range(ABSENT)]
     score, margin, right, known, single = (np.concatenate(parts) for parts in zip(*turns, strict=True))
     exact, delta, answered = levels(score, margin, right)
     similar = float(np.quantile(score[right], 1 - RECALL))
@@ -105,7 +106,7 @@ def calibrate(net: torch.nn.Module, work: Path) -> dict[str, float | str]:
 
 
 def ask(
-    vectors: np.ndarray, labels: np.ndarray, shelf: np.ndarray, real: np.ndarray, turn: int
+    vectors: np.ndarray, common: Common, labels: np.ndarray, shelf: np.ndarray, real: np.ndarray, turn: int
 ) -> tuple[np.ndarray, ...]:
     """Ask for the real goods while every fifth product from `turn` on is absent.
 
@@ -113,7 +114,7 @@ def ask(
     """
     inside, asked = labels % ABSENT != turn, real & ~shelf
     columns = labels[shelf & inside]
-    similarity = vectors[asked] @ vectors[shelf & inside].T
+    similarity = common.shortened(vectors[asked]) @ vectors[shelf & inside].T
     articles = np.unique(columns)
     best = np.stack([similarity[:, columns == a].max(1) for a in articles], 1)
     members, truth = pools(labels[asked])

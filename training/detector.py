@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import pickle
-import time
 from pathlib import Path
 
 import cv2
@@ -23,56 +21,10 @@ from training.batches import Ahead, Batches
 from training.detloss import loss
 from training.detnet import NAMES, STRIDES, Detector, Exported
 from training.export import save, to_onnx
+from training.loop import Loop, Plan
 
 VERSION = "0.2.0"
 WEIGHTS = Path(__file__).parents[1] / "inference" / "weights" / "vitrine_detect.onnx"
-
-
-class Ema:
-    """Exponential moving average of a network's state."""
-
-    def __init__(self, net: torch.nn.Module, decay: float = 0.9985) -> None:
-        self.decay, self.steps = decay, 0
-        self.state = {k: v.detach().clone() for k, v in net.state_dict().items()}
-
-    def update(self, net: torch.nn.Module) -> None:
-        """Take in the newest weights."""
-        self.steps += 1
-        d = self.decay * (1 - math.exp(-self.steps / 300))
-        with torch.no_grad():
-            for key, value in net.state_dict().items():
-                if value.dtype.is_floating_point:
-                    self.state[key].mul_(d).add_(value, alpha=1 - d)
-                else:
-                    self.state[key].copy_(value)
-
-
-class Pace:
-    """How far training is, 0..1, when it ends at a set time on a machine whose speed changes.
-
-    It is the share of the pictures seen so far in all that will have been seen at the end, at the pace of the
-    last minutes: on a machine that becomes free the schedule waits for the pictures, not for the clock.
-    """
-
-    def __init__(self, minutes: float, memory_s: float = 150.0) -> None:
-        self.begin = self.last = time.monotonic()
-        self.end, self.memory_s = self.begin + minutes * 60, memory_s
-        self.seen, self.rate, self.done = 0, 0.0, 0.0
-
-    def step(self, pictures: int) -> float:
-        """Count pictures just seen; returns how far training is."""
-        now = time.monotonic()
-        took, self.last = max(now - self.last, 1e-3), now
-        weight = min(1.0, took / min(self.memory_s, now - self.begin))
-        self.rate += weight * (pictures / took - self.rate)
-        self.seen += pictures
-        self.done = min(1.0, self.seen / (self.seen + self.rate * max(self.end - now, 0.0)))
-        return self.done
-
-    @property
-    def over(self) -> bool:
-        """The set time has come."""
-        return time.monotonic() >= self.end
 
 
 def train(args: argparse.Namespace) -> None:
@@ -83,36 +35,17 @@ def train(args: argparse.Namespace) -> None:
     checkpoint = args.work / "detector.pt"
     if args.resume and checkpoint.exists():
         net.load_state_dict(torch.load(checkpoint, weights_only=True))
-    decay = [p for p in net.parameters() if p.ndim > 1]
-    plain = [p for p in net.parameters() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=args.lr, fused=True)
     held = pickle.loads((args.work / "held.pkl").read_bytes())
-    ema, pace, step, mean = Ema(net), Pace(args.minutes), 0, {}
-    batches = Ahead(Batches(args.work / "shards", held, args.batch, args.seed, args.small), lambda: pace.done)
-    saved = pace.begin
-    while not pace.over:
-        wave = (1 + math.cos(math.pi * pace.done)) / 2
-        rate = args.lr * min(1.0, (step + 1) / 200) * (0.02 + 0.98 * wave)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+    loop = Loop(net, Plan(args.minutes, args.lr, floor=0.02, average=0.9985, clip=10.0), checkpoint)
+    shuffled = Batches(args.work / "shards", held, args.batch, args.seed, args.small)
+    batches = Ahead(shuffled, lambda: loop.pace.done)
+
+    def step(done: float) -> tuple[torch.Tensor, dict[str, float], int]:
         images, rows = batches.next()
         total, parts = loss(net(images), rows)
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimiser.step()
-        ema.update(net)
-        step, done = step + 1, pace.step(len(rows))
-        mean = {k: 0.98 * mean.get(k, v) + 0.02 * v for k, v in parts.items()}
-        if step % 50 == 0:
-            text = " ".join(f"{k} {v:.3f}" for k, v in mean.items())
-            print(f"{done:5.1%} {pace.seen} seen {pace.rate:.1f}/s lr {rate:.1e} {text}", flush=True)
-        if pace.last - saved > 120:
-            saved = pace.last
-            torch.save(ema.state, checkpoint)
-    torch.save(ema.state, checkpoint)
-    print(f"seen {pace.seen} pictures in {pace.last - pace.begin:.0f} s", flush=True)
+        return total, parts, len(rows)
+
+    loop.run(step)
 
 
 def export(args: argparse.Namespace) -> None:

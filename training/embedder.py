@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
-import time
 from pathlib import Path
 
 import cv2
@@ -20,18 +18,30 @@ import onnxruntime as ort
 import torch
 from torch import Tensor
 
+from inference.common import Common
 from training import assets, crops
 from training.calibrate import calibrate, embed
 from training.degrade import live
-from training.detector import Ema
-from training.embnet import DIM, STEM, Embedder, Heads, contrast, cosface, distil, principal
+from training.embnet import (
+    DIM,
+    STEM,
+    Embedder,
+    Heads,
+    centres,
+    contrast,
+    cosface,
+    distil,
+    principal,
+)
 from training.export import save, to_onnx
+from training.loop import Loop, Plan
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 WEIGHTS = Path(__file__).parents[1] / "inference" / "weights" / "vitrine_embed.onnx"
 #: Cartons kept for validation; the other half of the grocery shelf is trained on.
 HELD_CARTONS = ("28", "31", "34", "40", "42", "46", "49", "53", "57")
 SHOW_KINDS = ("sprite",)
+ANCHORS = 160
 VARIANTS = 3  # degraded looks of each view that `stem` keeps
 
 
@@ -239,16 +249,9 @@ def train(args: argparse.Namespace) -> None:
     net.train()
     if args.frozen:
         net.body[:STEM].eval().requires_grad_(False)
-    every = [p for p in (*net.parameters(), *heads.parameters()) if p.requires_grad]
-    optimiser = torch.optim.AdamW(every, lr=args.lr, weight_decay=0.02)
-    ema, start, saved, step, mean = Ema(net, 0.998), time.monotonic(), time.monotonic(), 0, {}
     print(f"{len(data.rows)} views of {len(data.names)} instances", flush=True)
-    while (now := time.monotonic()) - start < args.minutes * 60:
-        done = (now - start) / (args.minutes * 60)
-        for group in optimiser.param_groups:
-            group["lr"] = (
-                args.lr * min(1.0, (step + 1) / 200) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
-            )
+
+    def step(done: float) -> tuple[Tensor, dict[str, float], int]:
         side = None if args.frozen else side_at(done, args.small)
         pictures, labels, teacher = data.next(args.batch // 4, 4, side)
         z = net.tail(pictures) if args.frozen else net(pictures)
@@ -258,26 +261,24 @@ def train(args: argparse.Namespace) -> None:
             "distil": distil(z, heads.to_teacher(z), teacher),
         }
         total = parts["supcon"] + 0.5 * parts["cosface"] + (1.5 - done) * parts["distil"]
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(every, 5.0)
-        optimiser.step()
-        ema.update(net)
-        step += 1
-        mean = {k: 0.98 * mean.get(k, v.item()) + 0.02 * v.item() for k, v in parts.items()}
-        if step % 50 == 0:
-            text = " ".join(f"{k} {v:.3f}" for k, v in mean.items())
-            print(f"{done:5.1%} step {step} {step * args.batch / (now - start):.0f}/s {text}", flush=True)
-        if now - saved > 120:
-            saved = now
-            torch.save(ema.state, checkpoint)
-    torch.save(ema.state, checkpoint)
+        return total, {k: v.item() for k, v in parts.items()}, len(labels)
+
+    Loop(net, Plan(args.minutes, args.lr), checkpoint, heads).run(step)
+
+
+def common_goods(net: Embedder, work: Path, seed: int) -> Common:
+    """What common goods look like to `net`: centres of training views of groceries and made-up packages."""
+    table, views = np.load(work / "views.npz"), np.load(work / "views.npy", mmap_mode="r")
+    rows = np.flatnonzero(~table["held"] & np.isin(table["kinds"], ("grocery", "pack")))
+    rows = np.sort(np.random.default_rng(seed).choice(rows, min(len(rows), 1500), replace=False))
+    return Common(centres(embed(net, views[rows]), ANCHORS, seed), near=10, level=0.3, strength=2.0)
 
 
 def export(args: argparse.Namespace) -> None:
     """Write the newest checkpoint as ONNX with thresholds derived from the held-out instances."""
     net = Embedder()
     net.load_state_dict(torch.load(args.work / "embedder.pt", weights_only=True))
+    common = common_goods(net.eval(), args.work, args.seed)
     model = to_onnx(
         net, torch.zeros(2, 3, 128, 128), ("input", "embedding"), {"input": {0: "n"}, "embedding": {0: "n"}}
     )
@@ -285,9 +286,10 @@ def export(args: argparse.Namespace) -> None:
         "vitrine.family": "embedder",
         "vitrine.dim": str(DIM),
         "vitrine.input": json.dumps({"size": 128, "order": "RGB", "range": "0..255"}),
+        "vitrine.common": json.dumps(common.metadata()),
         "vitrine.version": VERSION,
         "vitrine.seed": str(args.seed),
-        "vitrine.calibration": json.dumps(calibrate(net.eval(), args.work)),
+        "vitrine.calibration": json.dumps(calibrate(net, args.work, common)),
     }
     save(model, metadata, args.out)
     print(metadata["vitrine.calibration"])

@@ -59,6 +59,18 @@ class Embedder(nn.Module):
         return self.tail(self.stem(x))
 
 
+def centres(vectors: np.ndarray, count: int, seed: int, rounds: int = 15) -> np.ndarray:
+    """Spherical k-means (Dhillon and Modha 2001): unit vectors [n, d] to `count` unit centres."""
+    rng = np.random.default_rng(seed)
+    found = vectors[rng.choice(len(vectors), count, replace=False)]
+    for _ in range(rounds):
+        nearest = (vectors @ found.T).argmax(1)
+        sums = [vectors[nearest == k].sum(0) if (nearest == k).any() else found[k] for k in range(count)]
+        found = np.stack(sums)
+        found /= np.linalg.norm(found, axis=1, keepdims=True)
+    return found.astype(np.float32)
+
+
 def unit(x: Tensor) -> Tensor:
     """Rows scaled to length one."""
     return x / torch.sqrt((x * x).sum(1, keepdim=True) + 1e-9)

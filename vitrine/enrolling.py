@@ -56,7 +56,7 @@ def judged(looks: tuple[Look, ...], product_id: str, embedder: OnnxEmbedder, ind
     """What views are worth beside everything that is known. Blocking."""
     vectors = [look.vector for look in looks if look.vector is not None]
     found: list[Mapping[str, float]] = [
-        dict(near) for vector in vectors for near in index.search(vector[None], NEAREST)
+        dict(near) for vector in vectors for near in index.search(embedder.queries(vector[None]), NEAREST)
     ]
     return assess(vectors, found, product_id, embedder.calibration.limits)
 

@@ -196,4 +196,4 @@ class Looking:
         crops = [without_heads(moment.pixels.crop(box, embedder.size), box, scene) for box in grown]
         vectors = embedder.embed(np.stack(crops), handle)
         handle.check()
-        return index.search(vectors, *asked)
+        return index.search(embedder.queries(vectors), *asked)

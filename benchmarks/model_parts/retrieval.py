@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,7 @@ def measure(settings: Settings) -> Outcome:
         except ModelError as error:
             raise CannotRun(str(error)) from error
         asked, shelf = vectors(embedder, cartons.queries), vectors(embedder, cartons.gallery)
-        figures = scores(asked, shelf, cartons.labels, cartons.unseen, settings.seed)
+        figures = scores(embedder.queries(asked), shelf, cartons.labels, cartons.unseen, settings.seed)
         rows.append({"subject": f"retrieval: {name}", "numbers": embedder.dim, **figures})
     return rows, targets(rows)
 
@@ -80,14 +81,15 @@ def targets(rows: list[Row]) -> list[Target]:
         values = [value for row in rows if isinstance(value := row[key], float)]
         return values[0] - max(values[1:])
 
-    known, new = rows[0]["auroc"], rows[0]["auroc_unseen"]
-    assert isinstance(known, float) and isinstance(new, float)
+    known, new, out = (rows[0][key] for key in ("auroc", "auroc_unseen", "auroc_left_out"))
+    assert isinstance(known, float) and isinstance(new, float) and isinstance(out, float)
     return [
         judge("retrieval: top-1 of 19 cartons ahead of the best peer", ahead("top1"), ">= 0.05", ""),
         judge("retrieval: the same, cartons never trained on", ahead("top1_unseen"), ">= 0.05", ""),
         judge("retrieval: the same, two real crops a product", ahead("top1_two_crops"), ">= 0.05", ""),
         judge("retrieval: AUROC, gallery trained on, outside not", known, ">= 0.8", ""),
         judge("retrieval: AUROC, gallery and outside never trained on", new, ">= 0.8", ""),
+        judge("retrieval: AUROC, all cartons the gallery but one at a time", out, ">= 0.8", ""),
     ]
 
 
@@ -138,15 +140,24 @@ def vectors(embedder: OnnxEmbedder, pictures: list[Picture]) -> Floats:
     return embedder.embed(np.stack(crops))
 
 
+def unit(found: Floats) -> Floats:
+    """As an index holds them: only queries may be shorter."""
+    return cast(Floats, found / np.linalg.norm(found, axis=1, keepdims=True))
+
+
 def scores(asked: Floats, shelf: Floats, labels: Labels, unseen: NDArray[np.bool_], seed: int) -> Row:
     """Top-1 of all and of the unseen, the latter also among themselves; open-set figures; standard errors.
 
     `auroc`: best cosine of queries in a gallery of the articles trained on, against those of the unseen, all
-    outside. `auroc_unseen`: the same with five of the unseen in the gallery and the others outside.
+    outside, which is one way of many to halve the cartons; `auroc_halves`: the mean over others, and how far
+    they lie apart. `auroc_unseen`: five of the unseen in the gallery and the others outside.
+    `auroc_left_out`: every carton in the gallery, against each asked for while it alone is missing;
+    `auroc_left_out_unseen`: of these, queries of the unseen.
     """
     cosines = asked @ shelf.T
     right = cosines.argmax(axis=1) == labels
     new = unseen[labels]
+    halves = open_set(cosines, labels, seed)
     among = cosines[new][:, unseen].argmax(axis=1) == np.cumsum(unseen)[labels[new]] - 1
     two, count = with_two_crops(asked, shelf, labels, seed)
     return {
@@ -160,7 +171,13 @@ def scores(asked: Floats, shelf: Floats, labels: Labels, unseen: NDArray[np.bool
         "top1_two_crops": round(two, 3),
         "top1_two_crops_n": count,
         "auroc": round(auroc(cosines[:, ~unseen].max(axis=1), ~new), 3),
-        "auroc_unseen": round(open_set(cosines[new][:, unseen], np.cumsum(unseen)[labels[new]] - 1, seed), 3),
+        "auroc_halves": round(float(np.mean(halves)), 3),
+        "auroc_halves_sd": round(float(np.std(halves)), 3),
+        "auroc_unseen": round(
+            float(np.mean(open_set(cosines[new][:, unseen], np.cumsum(unseen)[labels[new]] - 1, seed))), 3
+        ),
+        "auroc_left_out": round(left_out(cosines, labels), 3),
+        "auroc_left_out_unseen": round(left_out(cosines[new], labels[new]), 3),
     }
 
 
@@ -169,14 +186,21 @@ def auroc(score: Floats, inside: NDArray[np.bool_]) -> float:
     return float((score[inside][:, None] > score[~inside][None]).mean())
 
 
-def open_set(cosines: Floats, labels: Labels, seed: int) -> float:
-    """Mean `auroc` over DRAWS galleries of five of the articles, the others outside."""
+def left_out(cosines: Floats, labels: Labels) -> float:
+    """`auroc` of queries while their article is in the gallery against the same while it is not."""
+    without = cosines.copy()
+    without[np.arange(len(labels)), labels] = -np.inf
+    return float((cosines.max(axis=1)[:, None] > without.max(axis=1)[None]).mean())
+
+
+def open_set(cosines: Floats, labels: Labels, seed: int) -> list[float]:
+    """`auroc` of DRAWS galleries of half of the articles, the others outside."""
     rng, count = np.random.default_rng(seed), cosines.shape[1]
     found = []
     for _ in range(DRAWS):
         shelf = rng.permutation(count)[: (count + 1) // 2]
         found.append(auroc(cosines[:, shelf].max(axis=1), np.isin(labels, shelf)))
-    return float(np.mean(found))
+    return found
 
 
 def with_two_crops(asked: Floats, shelf: Floats, labels: Labels, seed: int) -> tuple[float, int]:
@@ -187,7 +211,10 @@ def with_two_crops(asked: Floats, shelf: Floats, labels: Labels, seed: int) -> t
     for _ in range(DRAWS):
         picked = np.concatenate([rng.choice(np.flatnonzero(labels == k), 2, replace=False) for k in articles])
         rest = np.setdiff1d(np.arange(len(asked)), picked)
-        gallery, owner = np.concatenate((shelf, asked[picked])), np.concatenate((articles, labels[picked]))
+        gallery, owner = (
+            np.concatenate((shelf, unit(asked[picked]))),
+            np.concatenate((articles, labels[picked])),
+        )
         shares.append((owner[(asked[rest] @ gallery.T).argmax(axis=1)] == labels[rest]).mean())
         left = len(rest)
     return float(np.mean(shares)), left

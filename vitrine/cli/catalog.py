@@ -215,7 +215,7 @@ def _look_up(config: Config, store: CatalogStore, image: Path, limit: int) -> di
     model, index = _embedder(config), IndexHolder()
     refresh_index(store, config.server.data_dir, model, index)
     best: dict[str, float] = {}
-    for found in index.search(model.embed(views(picture, model.size)), limit):
+    for found in index.search(model.queries(model.embed(views(picture, model.size))), limit):
         for product_id, score in found:
             best[product_id] = max(score, best.get(product_id, -1.0))
     return dict(sorted(best.items(), key=lambda item: -item[1])[:limit])

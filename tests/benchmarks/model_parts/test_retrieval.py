@@ -36,11 +36,25 @@ def test_auroc_counts_pairs() -> None:
     assert retrieval.auroc(score, np.array([True, True, False, False])) == 0.75
 
 
+def test_an_article_left_out_is_held_against_the_best_of_the_others() -> None:
+    cosines = np.array([(0.9, 0.3, 0.1), (0.2, 0.6, 0.7), (0.4, 0.1, 0.8)], np.float32)
+    # With their own article 0.9, 0.7, 0.8; without it 0.3, 0.7, 0.4: eight of nine pairs are in order.
+    assert retrieval.left_out(cosines, np.arange(3)) == pytest.approx(8 / 9)
+
+
+def test_gallery_vectors_are_made_unit_and_queries_are_not() -> None:
+    shelf = np.eye(3, dtype=np.float32)
+    labels = np.repeat(np.arange(3), 4)
+    row = retrieval.scores(0.5 * shelf[labels], shelf, labels, UNSEEN, 1)
+    assert row["top1_two_crops"] == 1.0
+    np.testing.assert_allclose(retrieval.unit(0.5 * shelf), shelf)
+
+
 def test_ours_is_held_against_the_best_of_the_others() -> None:
-    keys = ("top1", "top1_unseen", "top1_two_crops", "auroc", "auroc_unseen")
+    keys = ("top1", "top1_unseen", "top1_two_crops", "auroc", "auroc_unseen", "auroc_left_out")
     rows: list[Row] = [dict.fromkeys(keys, value) for value in (0.82, 0.7, 0.76)]
     judged = retrieval.targets(rows)
-    assert [round(t.value, 2) for t in judged] == [0.06, 0.06, 0.06, 0.82, 0.82]
+    assert [round(t.value, 2) for t in judged] == [0.06, 0.06, 0.06, 0.82, 0.82, 0.82]
     assert all(t.ok for t in judged)
 
 

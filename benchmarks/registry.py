@@ -22,6 +22,7 @@ BENCHMARKS = {
     "propagate": "benchmarks.propagate:BENCH",
     "region": "benchmarks.region:BENCH",
     "index": "benchmarks.index:BENCH",
+    "search": "benchmarks.search:BENCH",
     "fanout": "benchmarks.fanout:BENCH",
     "fleet": "benchmarks.fleet:BENCH",
 }
@@ -41,6 +42,7 @@ SUMMARIES = {
     "region": "Does looking only where the tracks are cost less, or find more small things, than the whole?",
     "index": "How good and how fast is a search among very many products: alone, by 16 at once, filtered?",
     "propagate": "How well do boxes follow their objects between detections, and at what cost?",
+    "search": "How long does a viewer wait for what a box in the picture shows, and what does the show pay?",
     "fanout": "What does it cost to bring positions to many viewers, and do slow ones make the others wait?",
     "fleet": "Is an event lost or reordered when parts of a fleet fail, and how long does nothing arrive?",
 }

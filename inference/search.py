@@ -72,21 +72,28 @@ class Scene:
         return tuple(head_zone(person.box, self.aspect) for person in self.persons)
 
 
-def scene_of(found: Detections, aspect: float) -> Scene:
-    """A detector's answer as a scene. A person's own outline is no product."""
-    things = [
-        Thing(Box(*map(float, box)), found.names[label], float(score))
-        for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True)
-    ]
+def scene_of(detections: Sequence[Detections], aspect: float) -> Scene:
+    """What detectors found in one picture as a scene; the first one's products, everybody's persons.
+
+    A person's own outline is no product.
+    """
+    things = [one for found in detections for one in _things(found)]
     persons = tuple(one for one in things if one.label == PERSON and one.score >= SURE_PERSON)
     products = tuple(
         one
-        for one in things
+        for one in _things(detections[0])
         if one.label != PERSON
         and one.score >= SURE_PRODUCT
         and all(overlap(one.box, person.box) < MOSTLY for person in persons)
     )
     return Scene(products, persons, aspect)
+
+
+def _things(found: Detections) -> list[Thing]:
+    return [
+        Thing(Box(*map(float, box)), found.names[label], float(score))
+        for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True)
+    ]
 
 
 def head_zone(person: Box, aspect: float) -> Box:

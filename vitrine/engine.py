@@ -30,7 +30,6 @@ from stream.settings import RtcSettings
 from stream.signalling import Endpoint
 from stream.types import MediaTime, StreamId, stream_id
 from vitrine.auth import Authenticator
-from vitrine.company import Company
 from vitrine.config import Config
 from vitrine.door import Door
 from vitrine.enrolling import Enroller
@@ -39,13 +38,13 @@ from vitrine.figures import VideoStatus
 from vitrine.fleet import Fleet
 from vitrine.hub import Hub, StreamRuntime, video_status
 from vitrine.keys import load_keys
-from vitrine.looking import Looking
-from vitrine.metrics import DeviceCollector, Metrics, VideoCollector
-from vitrine.moments import Moments, stream_memory
+from vitrine.metrics import DeviceCollector, Metrics, RecorderCollector, VideoCollector
+from vitrine.moments import stream_memory
 from vitrine.pipeline import Pipeline, PipelineParts
 from vitrine.recognition import Recognition, load_recognition, refresh_index_off_loop
+from vitrine.recorder import RecorderStatistics
 from vitrine.refresh import Refresher
-from vitrine.search import Searcher, SearchParts
+from vitrine.search import Searcher, open_search
 from vitrine.shop import Shop, shop_policy
 from vitrine.show import Show, ShowSettings
 from vitrine.streams import Streams
@@ -122,8 +121,11 @@ class Engine:
             if config.catalog.feed:
                 await self._first_feed()
             await self.refresh_catalogue()
-            self.search = self._search()
+            self.search = await open_search(
+                config, self.recognition, self.store, self.shop.ledger, self.clock
+            )
             self._stack.callback(self.search.moments.close)
+            self.metrics.registry.register(RecorderCollector(self._recorded))
             self._learn()
         if config.server.trace:
             self._trace = Trace(config.server.trace)
@@ -346,17 +348,9 @@ class Engine:
         if self._trace is not None:
             self._trace.sent(stream, time, now_ns)
 
-    def _search(self) -> Searcher:
-        config = self.config
-        parts = SearchParts(
-            looking=Looking(self.recognition, config.search.device_share, self.clock),
-            moments=Moments(self.clock),
-            company=Company(self.store, self.shop.ledger),
-            store=self.store,
-            policy=shop_policy(config.catalog),
-            clock=self.clock,
-        )
-        return Searcher(parts, config.search)
+    def _recorded(self) -> dict[StreamId, RecorderStatistics]:
+        memories = {one.stream: one.memory for one in self.hub} if hasattr(self, "hub") else {}
+        return {name: memory.recorder.statistics() for name, memory in memories.items() if memory is not None}
 
     async def _forget(self) -> None:
         """Forget recorded video in time, also that of streams whose publisher has left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,10 @@ from typing import Final, TypeVar
 import numpy as np
 
 from inference.allowance import Allowance
+from inference.classes import PERSON
 from inference.deadline import Cancelled, RunHandle
+from inference.detection import DetectorSettings, LoadedDetector, load_detector
+from inference.embedded import DETECTOR, embedded_model
 from inference.geometry import pad_box
 from inference.search import (
     Refusal,
@@ -32,6 +36,8 @@ from vitrine.errors import Busy
 from vitrine.moments import Moment
 from vitrine.recognition import Recognition
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 Ranked = list[tuple[str, float]]
 
@@ -46,6 +52,7 @@ CROP_PAD: Final = 0.04
 """As the live matcher's: what the embedder's thresholds are calibrated for."""
 KEPT_SCENES: Final = 64
 MOST_OBJECTS: Final = 8
+GUARD_RUNG: Final = Rung(320, 320)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +78,34 @@ def chosen(scene: Scene, person: Box | None) -> tuple[Thing, ...]:
     return things[:MOST_OBJECTS]
 
 
+def person_guard(recognition: Recognition) -> LoadedDetector | None:
+    """What looks for people where the configured detector knows none: the embedded one. Blocking.
+
+    A detector of garments or groceries alone must not open people to searches.
+    """
+    detector = recognition.detector
+    names = detector.detector.names if detector.classes is None else detector.classes.names
+    if PERSON in names:
+        return None
+    log.info("the detector knows no people; searches ask the embedded one for them")
+    settings = DetectorSettings(runtime=detector.settings.runtime)
+    return load_detector(embedded_model(DETECTOR), rungs=[GUARD_RUNG], settings=settings)
+
+
 class Looking:
     """Runs the models for searches. Event loop only.
 
     Args:
         recognition: the models, shared with the live streams.
+        guard: see `person_guard`.
         share: of the device's time that searches may take.
         clock: the engine's clock.
     """
 
-    def __init__(self, recognition: Recognition, share: float, clock: Clock) -> None:
-        self._models, self._clock = recognition, clock
+    def __init__(
+        self, recognition: Recognition, guard: LoadedDetector | None, share: float, clock: Clock
+    ) -> None:
+        self._models, self._guard, self._clock = recognition, guard, clock
         self._allowance = Allowance(share)
         self._scenes: OrderedDict[tuple[StreamId, MediaTime], Scene] = OrderedDict()
 
@@ -174,7 +198,9 @@ class Looking:
         if scene is None:
             pixels = moment.pixels
             frame = Frame(moment.stream, moment.time, 0, 0, 0, pixels)
-            found = self._models.detector.detect(frame, rung, handle, self._clock).detections
+            found = [self._models.detector.detect(frame, rung, handle, self._clock).detections]
+            if self._guard is not None:
+                found.append(self._guard.detect(frame, GUARD_RUNG, handle, self._clock).detections)
             scene = self._scenes[key] = scene_of(found, pixels.width / pixels.height)
             if len(self._scenes) > KEPT_SCENES:
                 self._scenes.popitem(last=False)

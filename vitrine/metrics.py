@@ -6,7 +6,7 @@ passed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -28,6 +28,7 @@ from inference.types import FrameResult, Outcome
 from stream.types import StreamId
 from vitrine.diagnose import Recent, diagnose
 from vitrine.figures import FrameCounts, Percentiles, StreamFigures, StreamStatus, VideoStatus
+from vitrine.recorder import RecorderStatistics
 from vitrine.rolling import Rolling
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -315,3 +316,22 @@ class VideoCollector(Collector):
                 failures.add_metric((one.stream,), one.republish.failures)
                 connections.add_metric((one.stream,), one.republish.connections)
         yield from (viewers, dropped, packets, sending, failures, connections)
+
+
+class RecorderCollector(Collector):
+    """What is kept of each stream for searches."""
+
+    def __init__(self, statistics: Callable[[], Mapping[StreamId, RecorderStatistics]]) -> None:
+        self._statistics = statistics
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics now."""
+        held = GaugeMetricFamily("vitrine_recorder_bytes", "Video kept for searches.", labels=("stream",))
+        span = GaugeMetricFamily("vitrine_recorder_seconds", "How far back it reaches.", labels=("stream",))
+        words = "Frames not kept, because no keyframe was before them."
+        skipped = CounterMetricFamily("vitrine_recorder_skipped", words, labels=("stream",))
+        for stream, seen in self._statistics().items():
+            held.add_metric((stream,), seen.bytes)
+            span.add_metric((stream,), seen.span_ns * SECONDS)
+            skipped.add_metric((stream,), seen.skipped)
+        yield from (held, span, skipped)

@@ -12,6 +12,7 @@ from inference.search import Candidate, Refusal, judge, merged
 from inference.types import Box, Match, MatchState
 from overlay.catalog.store import CatalogStore
 from overlay.errors import CatalogError
+from overlay.ledger.sqlite import SqliteLedger
 from overlay.messages import Card
 from overlay.policy import ShopPolicy
 from overlay.search import WORDS, Answer, Complete, Hit, Look, Object, Related, SearchRequest, Similar
@@ -22,10 +23,12 @@ from stream.types import MediaTime, StreamId
 from vitrine.company import Company
 from vitrine.errors import NoMoment
 from vitrine.hub import StreamRuntime
-from vitrine.looking import Looking, Ranked, chosen
+from vitrine.looking import Looking, Ranked, chosen, person_guard
 from vitrine.moments import Moment, Moments, StreamMemory
 from vitrine.recall import followed, related, with_followed
-from vitrine.settings import SearchConfig
+from vitrine.recognition import Recognition
+from vitrine.settings import Config, SearchConfig
+from vitrine.shop import shop_policy
 
 REFUSED: Final = {
     Refusal.PERSON: "People are not searched. Draw the box around a product instead.",
@@ -300,3 +303,19 @@ def _answer(
     timed.lap("answer")
     epoch, rtp = (time.epoch, time.rtp) if time is not None else (0, 0)
     return Answer(mode, outcome, message, code, epoch, rtp, hits, objects, moments, timed.took_ms)
+
+
+async def open_search(
+    config: Config, recognition: Recognition, store: CatalogStore, ledger: SqliteLedger, clock: Clock
+) -> Searcher:
+    """What answers the searches of one process, as configured; close its `moments` when done."""
+    guard = await asyncio.to_thread(person_guard, recognition) if config.search.enabled else None
+    parts = SearchParts(
+        looking=Looking(recognition, guard, config.search.device_share, clock),
+        moments=Moments(clock),
+        company=Company(store, ledger),
+        store=store,
+        policy=shop_policy(config.catalog),
+        clock=clock,
+    )
+    return Searcher(parts, config.search)

@@ -68,9 +68,18 @@ def test_a_person_is_refused_where_nothing_else_was_detected() -> None:
 def test_a_persons_own_outline_is_no_product_and_faint_products_do_not_count() -> None:
     boxes = np.array([HOST.box, (0.31, 0.12, 0.69, 0.98), MUG.box, (0, 0, 0.1, 0.1)], np.float32)
     scores, labels = np.array([0.9, 0.8, 0.7, 0.2], np.float32), np.array([1, 0, 0, 0], np.int32)
-    scene = scene_of(Detections(boxes, scores, labels, ("product", "person")), WIDE)
+    scene = scene_of([Detections(boxes, scores, labels, ("product", "person"))], WIDE)
     assert len(scene.persons) == 1
     assert [thing.box.x0 for thing in scene.products] == [pytest.approx(MUG.box.x0)]
+
+
+def test_a_second_detector_adds_its_persons_and_nothing_else() -> None:
+    sure, first = np.ones(1, np.float32), np.zeros(1, np.int32)
+    garments = Detections(np.array([MUG.box], np.float32), sure, first, ("shirt",))
+    boxes, scores = np.array([HOST.box, (0, 0, 0.1, 0.1)], np.float32), np.array([0.9, 0.9], np.float32)
+    guard = Detections(boxes, scores, np.array([1, 0], np.int32), ("product", "person"))
+    scene = scene_of([garments, guard], WIDE)
+    assert [thing.label for thing in scene.products] == ["shirt"] and len(scene.persons) == 1
 
 
 def test_a_rough_region_also_means_the_object_it_was_drawn_around() -> None:
@@ -131,7 +140,7 @@ def test_the_embedded_detector_keeps_a_real_face_from_being_searched() -> None:
     detector = load_detector(embedded_model(DETECTOR))
     for frame in frames:
         found = detector.detect(frame, detector.rungs[0], None, MonotonicClock()).detections
-        scene = scene_of(found, frame.pixels.width / frame.pixels.height)
+        scene = scene_of([found], frame.pixels.width / frame.pixels.height)
         (person, *_) = scene.persons
         head = head_zone(person.box, scene.aspect)
         assert refusal(person.box, scene) is Refusal.PERSON

@@ -32,6 +32,8 @@ WHOLE_HEAD: Final = 0.6
 SURE_PERSON: Final = 0.25
 """Score from which on a detected person counts: lower than for products, for it is what protects people."""
 SURE_PRODUCT: Final = 0.3
+THERE: Final = 0.2
+"""Overlap (IoU) from which on something was detected in a region; or it lies in there for the most part."""
 SNAP: Final = 0.45
 """Overlap (IoU) from which on a region is taken to mean the object detected there."""
 GREY: Final = 127
@@ -134,6 +136,13 @@ def crops_of(region: Box, scene: Scene) -> tuple[Box, ...]:
     return region, nearest.box
 
 
+def occupied(region: Box, scene: Scene) -> bool:
+    """Whether a product was detected in a region, whatever it is."""
+    return any(
+        overlap(region, thing.box) >= THERE or share(thing.box, region) >= MOSTLY for thing in scene.products
+    )
+
+
 def inside(person: Box, things: Sequence[Thing]) -> tuple[Thing, ...]:
     """What is worn or held by a person: things that lie mostly in the person's box."""
     return tuple(thing for thing in things if share(thing.box, person) >= MOSTLY)
@@ -194,6 +203,15 @@ class Thresholds:
     def loose(self) -> float:
         """Below this two pictures have nothing in common."""
         return 0.6 * self.similar
+
+    @property
+    def strict(self) -> Thresholds:
+        """For a region in which no product was detected: wall and shelf are like something, too.
+
+        Of boxes on the background of the embedded show half pass the plain thresholds; of those around its
+        products practically all pass these.
+        """
+        return Thresholds(self.exact + 2 * self.margin, self.similar + 2 * self.margin, self.margin)
 
 
 class Candidate(NamedTuple):

@@ -157,7 +157,7 @@ class Looking:
         """Nearest products of each view of a product, itself among them. Blocking; any thread, no model."""
         index = self._models.index
         views = index.views(product_id)
-        return index.search(views, k, within) if len(views) else []
+        return index.search(self._models.embedder.queries(views), k, within) if len(views) else []
 
     def _rung(self) -> Rung:
         """The largest size that a search can afford."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from inference.search import Candidate, Refusal, judge, merged
+from inference.search import Candidate, Refusal, judge, merged, occupied
 from inference.types import Box, Match, MatchState
 from overlay.catalog.store import CatalogStore
 from overlay.errors import CatalogError
@@ -148,8 +148,10 @@ class Searcher:
         if found.refused is not None:
             words = REFUSED[found.refused]
             return _answer("similar", "refused", key, timed, message=words, code=found.refused.value)
-        candidates = judge(_allowed(found.ranked[0], listed), looking.thresholds)
         known = followed(memory.sightings, moment.time, region, listed)
+        sure = known is not None or occupied(region, found.scene)
+        thresholds = looking.thresholds if sure else looking.thresholds.strict
+        candidates = judge(_allowed(found.ranked[0], listed), thresholds)
         hits = await self._hits(runtime, listed, with_followed(candidates, known)[: asked.k], known)
         if any(hit.state != MatchState.UNSURE for hit in hits):
             return _answer("similar", "found", key, timed, hits=hits)

@@ -14,6 +14,7 @@ from inference.search import (
     inside,
     judge,
     merged,
+    occupied,
     refusal,
     scene_of,
     share,
@@ -88,6 +89,19 @@ def test_a_rough_region_also_means_the_object_it_was_drawn_around() -> None:
     elsewhere = Box(0.0, 0.5, 0.2, 0.8)
     assert crops_of(elsewhere, SHOW) == (elsewhere,)
     assert crops_of(elsewhere, Scene((), (), WIDE)) == (elsewhere,)
+
+
+def test_something_is_in_a_region_that_overlaps_it_or_holds_it() -> None:
+    assert occupied(Box(0.5, 0.45, 0.7, 0.8), SHOW)
+    assert occupied(Box(0.0, 0.0, 1.0, 1.0), SHOW)
+    assert not occupied(Box(0.0, 0.5, 0.2, 0.8), SHOW)
+    assert not occupied(Box(0.66, 0.7, 0.9, 0.9), SHOW)
+
+
+def test_where_nothing_is_more_likeness_is_asked_for() -> None:
+    strict = LIMITS.strict
+    assert [strict.exact, strict.similar, strict.margin] == pytest.approx([0.8, 0.65, 0.1])
+    assert [one.state for one in judge([("a", 0.7), ("b", 0.5)], LIMITS.strict)] == ["similar", "unsure"]
 
 
 def test_what_a_person_wears_or_holds_lies_in_that_person() -> None:

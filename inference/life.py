@@ -76,7 +76,7 @@ class TrackerSettings:
     look_margin: float = 0.05
     ease_share: float = 0.06
     ease_ms: float = 100.0
-    pace_ms: float = 1000.0
+    pace_ms: float = 200.0
     alone: frozenset[str] = frozenset({"person"})
     inside: bool = True
     motion: MotionSettings = field(default_factory=MotionSettings)

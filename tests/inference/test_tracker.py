@@ -369,3 +369,18 @@ def test_a_lost_object_is_looked_for_where_the_camera_took_its_place() -> None:
         tracker.step(seen(), None, i * FRAME_NS)
     (track,) = tracker.step(seen(square(0.5)), None, 35 * FRAME_NS)
     assert track.id == 1
+
+
+def test_where_detections_are_rare_fewer_of_them_confirm_a_track() -> None:
+    def first_shown(step_ms: int) -> int:
+        tracker = Tracker()
+        tracker.step(seen((0.1, 0.1, 0.2, 0.3)), None, 0)
+        for number in range(1, 6):
+            here = seen((0.1, 0.1, 0.2, 0.3)), seen((0.6, 0.6, 0.7, 0.8), score=0.7)
+            tracks = tracker.step(joined(*here), None, number * step_ms * MS)
+            if any(track.confirmed and track.box.x0 > 0.5 for track in tracks):
+                return number
+        return 0
+
+    assert first_shown(33) == 3
+    assert first_shown(400) == 2

@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.batches import Batches
 from inference.classes import ClassMap, ClassRules, class_map
 from inference.deadline import JobCancelled, RunHandle
 from inference.detectors.base import Family
@@ -23,7 +26,8 @@ from inference.ladder import STEP, check_rungs
 from inference.model import ModelInfo
 from inference.region import to_picture
 from inference.runtime import OrtModel, RunCancelled, RunFailed, RuntimeSettings
-from inference.types import Box, Detections, Detector, Rung
+from inference.together import Arrays, most_that_pays, split, together
+from inference.types import Box, Detections, Detector, Letterbox, Rung
 from stream.clock import Clock
 from stream.types import Corners, Frame, Pixels, Planes
 
@@ -61,6 +65,21 @@ class Detected:
     region: Box | None = None
 
 
+class Shot(NamedTuple):
+    """A picture to look at as a whole, and the clock that its stages are measured with."""
+
+    frame: Frame
+    clock: Clock
+
+
+class _Ready(NamedTuple):
+    """A picture ready for the model."""
+
+    feeds: Arrays
+    letterbox: Letterbox
+    stages_ns: dict[str, int]
+
+
 def on_scale(found: Detected, own: float, wanted: float) -> Detected:
     """Scores of a model with the working point `own` as of one with `wanted`; the order stays."""
     if own == wanted:
@@ -83,6 +102,7 @@ class LoadedDetector:
         settings: as loaded.
         classes: what the detector's classes mean; None keeps them all.
         others: further models of the ladder, each a detector of its own; see `inference.mixed`.
+        batches: input sizes at which pictures of several streams share a run, because that pays.
     """
 
     detector: Detector
@@ -93,6 +113,7 @@ class LoadedDetector:
     settings: DetectorSettings
     classes: ClassMap | None = None
     others: tuple[LoadedDetector, ...] = ()
+    batches: dict[Rung, Batches[Shot, Detected]] = field(default_factory=dict)
 
     @property
     def one_size(self) -> str:
@@ -195,27 +216,54 @@ class LoadedDetector:
 
     def _detect(self, frame: Frame, rung: Rung, handle: RunHandle | None, clock: Clock) -> Detected:
         """All of a picture."""
-        timed = _TimedPixels(frame.pixels, clock)
-        size = self.size_for(frame, rung)
-        began_ns = clock.now_ns()
-        feeds, letterbox = self.detector.preprocess(replace(frame, pixels=timed), size)
-        ready_ns = clock.now_ns()
-        outcome = self.models[size].run(feeds, handle)
+        return self.detect_many([Shot(frame, clock)], self.size_for(frame, rung), handle)[0]
+
+    def detect_many(self, shots: Sequence[Shot], size: Rung, handle: RunHandle | None) -> list[Detected]:
+        """All of each picture, in one run. Blocking; see `detect`.
+
+        Args:
+            shots: pictures; several only where `batches` has this size.
+            size: of the model's input: `size_for` each of them.
+            handle: the deadline; None runs to the end.
+
+        Returns:
+            In their order. Each says what the run took for all of them.
+
+        Raises:
+            JobCancelled: the deadline passed.
+            ModelError: the model failed, or its outputs do not fit its family.
+        """
+        ready = [self._fed(shot, size) for shot in shots]
+        began_ns = shots[0].clock.now_ns()
+        outcome = self.models[size].run(together([one.feeds for one in ready]), handle)
         if isinstance(outcome, RunCancelled):
             raise JobCancelled
         if isinstance(outcome, RunFailed):
             raise ModelError(outcome.message)
-        ran_ns = clock.now_ns()
-        detections = self.detector.decode(outcome.outputs, letterbox, frame, self.settings.min_score)
+        ran_ns = shots[0].clock.now_ns() - began_ns
+        apart = split(outcome.outputs, len(shots), self.info.path)
+        return [
+            self._decoded(shot, one, outputs, ran_ns)
+            for shot, one, outputs in zip(shots, ready, apart, strict=True)
+        ]
+
+    def _batch(self, size: Rung, shots: Sequence[Shot], handle: RunHandle) -> list[Detected]:
+        return self.detect_many(shots, size, handle)
+
+    def _fed(self, shot: Shot, size: Rung) -> _Ready:
+        timed = _TimedPixels(shot.frame.pixels, shot.clock)
+        began_ns = shot.clock.now_ns()
+        feeds, letterbox = self.detector.preprocess(replace(shot.frame, pixels=timed), size)
+        rest_ns = shot.clock.now_ns() - began_ns - timed.took_ns
+        return _Ready(feeds, letterbox, {"pixels": timed.took_ns, "preprocess": rest_ns})
+
+    def _decoded(self, shot: Shot, ready: _Ready, outputs: Arrays, ran_ns: int) -> Detected:
+        began_ns = shot.clock.now_ns()
+        found = self.detector.decode(outputs, ready.letterbox, shot.frame, self.settings.min_score)
         if self.classes is not None:
-            detections = self.classes.apply(detections)
-        stages = {
-            "pixels": timed.took_ns,
-            "preprocess": ready_ns - began_ns - timed.took_ns,
-            "detect": ran_ns - ready_ns,
-            "decode": clock.now_ns() - ran_ns,
-        }
-        return Detected(detections, stages)
+            found = self.classes.apply(found)
+        took = {"detect": ran_ns, "decode": shot.clock.now_ns() - began_ns}
+        return Detected(found, ready.stages_ns | took)
 
 
 def load_detector(
@@ -244,7 +292,11 @@ def load_detector(
     classes = class_map(detector.names, settings.classes)
     models, shapes = _sessions(native, data, info, detector, rungs, settings.runtime)
     warm_ns = {each: model.warm_up() for each, model in models.items()}
-    return LoadedDetector(detector, info, models, shapes, warm_ns, settings, classes)
+    loaded = LoadedDetector(detector, info, models, shapes, warm_ns, settings, classes)
+    for size, model in models.items():
+        if (most := most_that_pays(model)) > 1:
+            loaded.batches[size] = Batches(partial(loaded._batch, size), most)
+    return loaded
 
 
 def _sessions(

@@ -232,7 +232,7 @@ class OrtModel:
         Raises:
             ModelError: an input's type is unknown here, or the model does not run.
         """
-        feeds = {tensor.name: _zeros(tensor, self.info.path) for tensor in self.info.inputs}
+        feeds = {tensor.name: zeros(tensor, self.info.path) for tensor in self.info.inputs}
         best_ns = done = 0
         while done < runs:
             outcome = self.run(feeds)
@@ -389,8 +389,10 @@ def _tensor(node: ort.NodeArg) -> TensorInfo:
     return TensorInfo(node.name, shape, node.type)
 
 
-def _zeros(tensor: TensorInfo, path: str) -> NDArray[np.generic]:
+def zeros(tensor: TensorInfo, path: str, count: int = 1) -> NDArray[np.generic]:
+    """A blank input, for `count` pictures where their number is open."""
     dtype = _DTYPES.get(tensor.dtype)
     if dtype is None:
         raise ModelError(f"{path}: input {tensor}: expected one of {', '.join(_DTYPES)}")
-    return np.zeros([size or 1 for size in tensor.shape], dtype)
+    shape = [size or (1 if at else count) for at, size in enumerate(tensor.shape)]
+    return np.zeros(shape, dtype)

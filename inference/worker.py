@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from inference.batches import Ticket
 from inference.deadline import Cancelled, RunHandle
-from inference.detection import Detected, DetectorSettings, LoadedDetector, load_detector
+from inference.detection import Detected, DetectorSettings, LoadedDetector, Shot, load_detector
 from inference.device import DeviceWorker
 from inference.embedder import OnnxEmbedder
 from inference.enrolment import Enrolment
@@ -25,7 +26,7 @@ from inference.looking import Ask, Search, Seen, look_at
 from inference.matcher import Matcher, MatcherSettings
 from inference.recovery import Recovery
 from inference.tracker import Tracker, TrackerSettings
-from inference.types import Box, FrameResult, MatchState, Outcome, Plan, Track
+from inference.types import Box, FrameResult, MatchState, Outcome, Plan, Rung, Track
 from inference.views import Look, in_sight
 from stream.clock import Clock, MonotonicClock
 from stream.types import Frame, StreamId
@@ -118,8 +119,12 @@ class StreamWorker:
         rung, clock, asked_ns = plan.rung, self._clock, self._clock.now_ns()
         self._watch(frame)
 
+        ticket = self._ticket(frame, rung, plan)
+
         def job(handle: RunHandle) -> tuple[int, Detected]:
             started_ns = clock.now_ns()
+            if ticket is not None:
+                return started_ns, ticket(handle)
             return started_ns, self._detector.detect(frame, rung, handle, clock, plan.region)
 
         try:
@@ -132,6 +137,9 @@ class StreamWorker:
                 self._renew()
             tracks = self.tracker.query(frame.pts_ns)
             return self._result(frame, Outcome.FAILED, tracks, {"detect": clock.now_ns() - asked_ns})
+        finally:
+            if ticket is not None:
+                ticket.withdraw()
         if isinstance(answer, Cancelled):
             if answer.stuck and self._recovery.stuck():
                 self._renew()
@@ -144,7 +152,7 @@ class StreamWorker:
         tracks = self.tracker.step(detected.detections, None, frame.pts_ns, region=detected.region)
         self.matcher.forget_all_but(self.tracker.known())
         stages = {"queue": started_ns - asked_ns, **detected.stages_ns, "track": clock.now_ns() - began_ns}
-        stages["resume"] = began_ns - started_ns - sum(detected.stages_ns.values())
+        stages["resume"] = max(0, began_ns - started_ns - sum(detected.stages_ns.values()))
         self._embed_some(frame, tracks, plan.embed_limit)
         return self._result(frame, Outcome.DETECTED, tracks, stages)
 
@@ -192,6 +200,13 @@ class StreamWorker:
             self._embedding.cancel()
 
     # ---- details -------------------------------------------------------------------------------------------
+
+    def _ticket(self, frame: Frame, rung: Rung, plan: Plan) -> Ticket[Shot, Detected] | None:
+        """A place in a run shared with other streams, where that pays."""
+        if plan.region is not None or rung.model or not self._detector.batches:
+            return None
+        batches = self._detector.batches.get(self._detector.size_for(frame, rung))
+        return None if batches is None else batches.ticket(Shot(frame, self._clock))
 
     def _watch(self, frame: Frame) -> None:
         """Show the tracker how the picture moved, once per frame and in order.

@@ -106,6 +106,27 @@ def yolox_model(boxes: list[tuple[float, float, float, float, float, int]], size
     return constant_model({"output": rows}, (1, 3, size, size), names)
 
 
+def bright_yolox(box: tuple[float, float, float, float], size: int = 64) -> bytes:
+    """A YOLOX model for any number of pictures that sees `box` in each, as surely as that one is bright."""
+    rows = yolox_rows([(*box, 0.0, 0)], size, 2)
+    score = np.zeros((1, 1, rows.shape[2]), np.float32)
+    score[0, 0, 4] = 1 / 255
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Squeeze", ["mean", "last"], ["light"]),
+        helper.make_node("Mul", ["light", "score"], ["sure"]),
+        helper.make_node("Add", ["rows", "sure"], ["output"]),
+    ]
+    constants = [
+        numpy_helper.from_array(rows, "rows"),
+        numpy_helper.from_array(score, "score"),
+        numpy_helper.from_array(np.array([3]), "last"),
+    ]
+    inputs, outputs = [_value("image", ["n", 3, size, size])], [_value("output", ["n", *rows.shape[1:]])]
+    names = {"vitrine.names": json.dumps(["product", "person"]), "vitrine.family": "yolox"}
+    return _save(helper.make_graph(nodes, "bright", inputs, outputs, constants), names)
+
+
 def slow_model(layers: int = 40, side: int = 512) -> bytes:
     """A chain of matrix products: hundreds of milliseconds, interruptible between any two."""
     weight = np.eye(side, dtype=np.float32)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 BENCHMARKS = {
     "sync": "benchmarks.sync:BENCH",
+    "replay": "benchmarks.replay:BENCH",
     "pipeline": "benchmarks.pipeline:BENCH",
     "overload": "benchmarks.overload:BENCH",
     "budget": "benchmarks.budget:BENCH",
@@ -30,6 +31,7 @@ BENCHMARKS = {
 
 SUMMARIES = {
     "sync": "Does the hotspot sit on the very frame a browser paints? In frames, read off the screen.",
+    "replay": "Does the hotspot sit on the very frame of a replay, MP4 and HLS? How fast is tagging?",
     "pipeline": "How old is an overlay when it is handed to the socket, and where did the time go?",
     "overload": "Does a detector ten times too slow let frame age or memory grow, or lose a frame uncounted?",
     "budget": "Is every overlay within its 60 ms, whatever the machine, the source and the detector do?",

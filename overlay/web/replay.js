@@ -14,6 +14,7 @@ import { withKey } from "./webrtc.js";
 const STEP_S = 5;
 const INTO_S = 0.001; // times are rounded down to milliseconds: this much later the frame meant is on screen
 const OTHER_CLOCK_MS = 500;
+const FIRST_FRAME_MS = 1000;
 
 const begins = Number(new URLSearchParams(location.hash.slice(1)).get("t")) || 0;
 const key = takeKey(`watch:${streamName()}`);
@@ -116,6 +117,7 @@ overlay.addEventListener("vitrine-card", ({ detail: { hit, state, card } }) => {
 // ---- controls
 
 function toggle() {
+  if (seek.disabled) return;
   if (video.paused) video.play().catch(() => {});
   else video.pause();
 }
@@ -123,7 +125,7 @@ function toggle() {
 function showPlaying() {
   byId("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
   byId("play").querySelector("use").setAttribute("href", iconAddress(video.paused ? "play" : "pause"));
-  byId("begin").hidden = !video.paused || video.currentTime > start() + STEP_S || video.readyState < 2;
+  byId("begin").hidden = !video.paused || video.currentTime > start() + STEP_S || seek.disabled;
 }
 
 /** One frame on or back. The frame on screen is known by its own time, which `currentTime` only lies within. */
@@ -179,13 +181,21 @@ async function beside(name) {
 }
 
 /**
- * A player of the browser's own may count from 0 where the file does not. The first frame it shows is the first one of the
- * track: what lies in between is the one constant.
+ * A player of the browser's own may count from 0 where the file does not. The first frame it shows, before anybody can play
+ * or seek, is the first one of the track: what lies in between is the one constant.
  */
-function calibrate(always) {
-  video.requestVideoFrameCallback?.((_, { mediaTime }) => {
-    const off = mediaTime * 1000 - track.startMs;
-    if (always ? off !== 0 : Math.abs(off) > OTHER_CLOCK_MS) overlay.setAttribute("track-offset", String(off));
+async function calibrate(/** @type {Promise<number|null>} */ first) {
+  const mediaTime = await first;
+  if (mediaTime === null || hls?.way === "media") return; // ours shifts nothing
+  const off = mediaTime * 1000 - track.startMs;
+  if (Math.abs(off) > (hls ? 0 : OTHER_CLOCK_MS)) overlay.setAttribute("track-offset", String(off));
+}
+
+/** Media time of the first frame that is shown, null where none is (a tab in the background). */
+function firstFrame() {
+  return new Promise((done) => {
+    video.requestVideoFrameCallback?.((_, { mediaTime }) => done(mediaTime));
+    video.addEventListener("loadeddata", () => setTimeout(() => done(null), FIRST_FRAME_MS), { once: true });
   });
 }
 
@@ -193,14 +203,22 @@ function playFile(address) {
   const url = new URL(address, location.href);
   if (key && url.origin === location.origin) url.searchParams.set("token", key);
   video.src = url.href;
-  calibrate(false);
 }
 
-async function playList(address) {
+function playList(address) {
   hls = new HlsPlayer(video, address, withKey(key));
   hls.addEventListener("error", () => say(hls.words));
-  hls.addEventListener("ready", () => hls.way === "media" || calibrate(true));
   hls.load(new URLSearchParams(location.search).get("player") ?? "");
+}
+
+/** The first picture is there: the controls come alive. */
+function ready() {
+  say("");
+  seek.disabled = byId("play").disabled = false;
+  if (begins > 0) goTo(onPlayer(begins * 1000 + track.startMs));
+  showTime();
+  markChapter();
+  showPlaying();
 }
 
 async function open() {
@@ -213,15 +231,13 @@ async function open() {
   track = await loadTrack(address, { headers: withKey(key) });
   overlay.track = track;
   showChapters(parseCues(await (await beside(about.chapters)).text()));
-  video.addEventListener("loadeddata", () => {
-    say("");
-    seek.disabled = byId("play").disabled = false;
-    if (begins > 0) goTo(onPlayer(begins * 1000 + track.startMs));
-    showTime();
-    markChapter();
-  }, { once: true });
-  if (about.kind === "hls") await playList(about.video);
+  const first = firstFrame();
+  const loaded = new Promise((done) => video.addEventListener("loadeddata", done, { once: true }));
+  if (about.kind === "hls") playList(about.video);
   else playFile(about.video);
+  await loaded;
+  await calibrate(first);
+  ready();
 }
 
 open().catch((error) => say(error.message));

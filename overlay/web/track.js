@@ -70,7 +70,8 @@ export class RecordedTrack {
     const head = cues.find((cue) => cue.id === "products");
     const about = head && json(head.text);
     if (!Array.isArray(about?.products)) throw new Error("This file holds no hotspots; expected a track written by 'vitrine tag'.");
-    [this.startMs, this.endMs] = [head.startMs, head.endMs];
+    this.startMs = Number.isInteger(about.pts) ? about.pts / TICKS_PER_MS : head.startMs;
+    this.endMs = head.endMs;
     this.cards = about.products.map((product, index) => ({ ...product, pid: index + 1, image: address(product.image ?? "") }));
     const pids = new Map(this.cards.map((card) => [card.id, card.pid]));
     for (const { pid, shown } of this.cards) {
@@ -109,7 +110,7 @@ export class RecordedTrack {
     const at = this.#lastAtOrBefore(key);
     if (at !== this.#at) {
       this.#near.clear();
-      for (const sample of this.#samples.slice(Math.max(0, at - 1), at + 2)) this.#near.add(sample);
+      for (const sample of this.#samples.slice(Math.max(0, at - 1), at + 3)) this.#near.add(sample); // two on either side
       this.#at = at;
     }
     return this.#near.draw(0, key);

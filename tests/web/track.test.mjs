@@ -14,7 +14,7 @@ const file = (...cues) => ["WEBVTT", cue("products", 0, 2000, HEAD), ...cues].jo
 const track = (...cues) => new RecordedTrack(parseCues(file(...cues)), (path) => path && `https://cdn.example/${path}`);
 const left = (drawing) => drawing.spots.map((spot) => Math.round(spot.x0 * 1000));
 const THREE = [
-  cue("1", 1000, 1100, { pts: 90_000, hotspots: at(0.1) }), cue("2", 1100, 1200, { pts: 99_000, hotspots: at(0.4) }),
+  cue("1", 1000, 1100, { pts: 90_000, hotspots: at(0.1) }), cue("2", 1100, 1200, { pts: 99_000, hotspots: at(0.3) }),
   cue("3", 1200, 1300, { pts: 108_000, hotspots: at(0.5) }),
 ];
 
@@ -36,7 +36,13 @@ describe("what belongs on a frame", () => {
   test("the frame that was looked at has its own boxes, those between are interpolated", () => {
     const recorded = track(...THREE);
     assert.deepEqual([recorded.draw(0, 90_000).kind, left(recorded.draw(0, 90_000))], ["exact", [100]]);
-    assert.deepEqual([recorded.draw(0, 93_000).kind, left(recorded.draw(0, 93_000))], ["interpolated", [200]]);
+    assert.deepEqual([recorded.draw(0, 93_000).kind, left(recorded.draw(0, 93_000))], ["interpolated", [167]]);
+  });
+
+  test("the path bends as the two samples on either side say", () => {
+    const xs = [0.1, 0.3, 0.5, 0.3];
+    const recorded = track(...xs.map((x, n) => cue(String(n), 1000 + 100 * n, 1100 + 100 * n, { pts: 90_000 + 9000 * n, hotspots: at(x) })));
+    assert.equal(left(recorded.draw(0, 103_500))[0], 425); // between the second and the third; a line would have 400
   });
 
   test("any order of frames gives the same, as seeking does", () => {
@@ -87,5 +93,5 @@ test("a player whose clock starts elsewhere is told once", () => {
   model.history = recorded;
   model.epochs = [[0, (-90_000) >>> 0]]; // native HLS: the first frame is at 0
   const place = model.locate(3000);
-  assert.deepEqual(left(model.history.draw(place.epoch, place.key)), [200]);
+  assert.deepEqual(left(model.history.draw(place.epoch, place.key)), [167]);
 });

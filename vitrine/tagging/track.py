@@ -71,12 +71,12 @@ def chapters(shown: Mapping[str, Sequence[tuple[int, int]]]) -> tuple[Chapter, .
 def to_webvtt(tags: Tags, cards: Sequence[Card]) -> str:
     """A metadata track (https://www.w3.org/TR/webvtt1/): JSON in every cue.
 
-    The first cue, ``products``, lasts as long as the video: ``{"version", "products": [...]}``, each with
-    ``shown``, the [from, to] in milliseconds when it is in the picture. Every other holds
+    The first cue, ``products``, lasts as long as the video: ``{"version", "pts", "products": [...]}``,
+    each with ``shown``, the [from, to] in milliseconds when it is in the picture. Every other holds
     ``{"pts", "hotspots": [{"id", "product", "state", "box": [x0, y0, x1, y1]}]}``: pts in ticks of 90 kHz
     (cue times are only good to a millisecond), boxes 0..1 of the picture.
     """
-    head = {"version": VERSION, "products": _products(tags, cards)}
+    head = {"version": VERSION, "pts": _ticks(tags.start_ns), "products": _products(tags, cards)}
     blocks = ["WEBVTT", _cue("products", tags.start_ns, tags.end_ns, head)]
     for number, cue in enumerate(tags.cues, 1):
         body = {"pts": _ticks(cue.start_ns), "hotspots": [_spot_json(spot) for spot in cue.hotspots]}

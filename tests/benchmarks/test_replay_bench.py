@@ -66,6 +66,6 @@ def test_films_and_speed_are_judged() -> None:
 
 def test_the_figure_is_drawn(tmp_path: Path) -> None:
     rows = [FILM, {**FILM, "subject": "cuechange"}, TAG]
-    report = Report("replay", {}, "abc", rows, [])  # type: ignore[arg-type]
+    report = Report("replay", {}, "abc", rows, [])
     plot(replay.BENCH, report, tmp_path / "replay.png")
     assert (tmp_path / "replay.png").stat().st_size > 1000

@@ -131,7 +131,7 @@ def test_the_native_player_is_told_its_one_constant(viewer: Viewer) -> None:
 def test_a_tap_opens_the_card_and_chapters_lead_to_their_product(viewer: Viewer) -> None:
     page = viewer.open("/mp4/index.html")
     until(page, f"{READY} && {OVERLAY}.shown.spots.length === 1")
-    page.locator("#begin").evaluate("(button) => { button.hidden = true; }")
+    until(page, "!document.querySelector('.veil').checkVisibility({visibilityProperty: true})")
     page.mouse.click(*centre_of(page, 1))
     card = page.locator("dialog.sheet")
     expect(card.locator("h2")).to_have_text("Stoneware mug")

@@ -66,7 +66,7 @@ export class SeenPanel {
     row.right = h("button.quiet", { type: "button", onclick: () => this.#teach(row, row.seen.product_id, true) }, "This is right");
     row.wrong = h("button.quiet", { type: "button", onclick: () => this.#teach(row, row.seen.product_id, false) }, "Not this product");
     row.choice = h("select", { "aria-label": "Which product it is", onchange: () => this.#name(row) });
-    row.element = h("li.object", {}, h("span.words", {}, row.name, row.why), row.state, row.right, row.wrong, row.choice);
+    row.element = h("li.object", { "data-object": seen.id }, h("span.words", {}, row.name, row.why), row.state, row.right, row.wrong, row.choice);
     this.#list.append(row.element);
     this.#rows.set(seen.id, row);
     return row;

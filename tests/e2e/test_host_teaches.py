@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from inference.prominence import rank
-from inference.types import FrameResult, MatchState
+from inference.types import FrameResult, Match, MatchState
 from overlay.catalog.lessons import LessonKind, LessonStore
 from stream.publish import Publisher
 from stream.sources.synthetic import show_path
@@ -49,11 +49,11 @@ def newest(server: Server) -> FrameResult:
     return server.engine.newest[stream_id(STREAM)][0]
 
 
-def taken_for(server: Server, track_id: int) -> str:
+def claimed(server: Server, track_id: int) -> Match:
     """What is claimed of a track now."""
     worker = server.engine.hub.get(stream_id(STREAM)).worker
     assert worker is not None
-    return worker.matcher.match(track_id).product_id
+    return worker.matcher.match(track_id)
 
 
 def remembered(folder: Path, product: str, kind: LessonKind) -> int:
@@ -66,31 +66,30 @@ def remembered(folder: Path, product: str, kind: LessonKind) -> int:
 
 async def test_the_host_sees_why_vetoes_a_product_and_confirms_it_again(tmp_path: Path) -> None:
     async with live(tmp_path) as (server, page, said):
-        row = page.locator(SURE).first
-        await row.wait_for(timeout=90_000)
+        await page.locator(SURE).first.wait_for(timeout=90_000)
+        first = await page.locator(SURE).first.get_attribute("data-object")
+        row = page.locator(f"#seen .object[data-object='{first}']")
         assert "seen from" in await row.locator(".why").inner_text()
         product = await row.get_attribute("data-product")
-        sure = [t.id for t in newest(server).tracks if t.match.product_id == product]
         assert TITLES[product] == await row.locator(".name").inner_text()
 
         async with page.expect_response("**/teach") as answer:
             await row.get_by_role("button", name="Not this product").click()
         assert (await (await answer.value).json())["remembered"] > 0
-        assert all(taken_for(server, track_id) != product for track_id in sure)
+        assert claimed(server, int(first)).product_id != product
         assert remembered(tmp_path, product, LessonKind.VETOED) > 0
         await page.get_by_text(f"{TITLES[product]}: ").filter(has_text="not it").wait_for()
 
         other = page.locator(f"{SURE}:not([data-product={product}])").first
         await other.wait_for(timeout=60_000)
-        named = await other.get_attribute("data-product")
+        named, number = await other.get_attribute("data-product"), await other.get_attribute("data-object")
+        other = page.locator(f"#seen .object[data-object='{number}']")
         async with page.expect_response("**/teach"):
             await other.get_by_role("button", name="This is right").click()
         assert remembered(tmp_path, named, LessonKind.CONFIRMED) > 0
 
-        async def confirmed() -> Any:
-            return any("the host said so" in t.match.reason for t in newest(server).tracks)
-
-        await until(page, confirmed, seconds=20, words="a match that the host confirmed")
+        match = claimed(server, int(number))
+        assert match.product_id == named and match.reason.startswith("the host said so")
         await page.get_by_role("button", name=f"Forget what was taught of {TITLES[product]}").click()
         await page.get_by_text(f"{TITLES[product]}: ").filter(has_text="not it").wait_for(state="detached")
         assert remembered(tmp_path, product, LessonKind.VETOED) == 0

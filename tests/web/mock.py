@@ -218,6 +218,20 @@ class Server:
         """``GET /api/fleet``: a process that is alone, until the page's act makes it one of several."""
         return web.json_response(fleet_figures(bool(self.problems)))
 
+    async def seen(self, request: web.Request) -> web.Response:
+        """``GET .../seen``: the two cards, one sure and one not; ``.../taught``: nothing."""
+        if request.path.endswith("/taught"):
+            return web.json_response({"products": []})
+        known = {"id": 7, "product_id": self.products[0]["id"], "title": self.products[0]["title"]}
+        sure = {"state": "exact", "reason": "seen from 6 views, 0.30 ahead of the next", "next": "Jar"}
+        other = {"id": 8, "product_id": "", "title": "", "state": "unsure", "reason": "nothing is near"}
+        return web.json_response({"objects": [known | sure | {"shown": True}, other | {"shown": False}]})
+
+    async def teach(self, request: web.Request) -> web.Response:
+        """``POST .../teach``: what was said is among what was received."""
+        self.received.append({"t": "teach", **await request.json()})
+        return web.json_response({"remembered": 4})
+
     async def operator(self, request: web.Request) -> web.Response:
         """``GET /api/operator``, with figures that move."""
         if request.headers.get("Authorization") != f"Bearer {OPERATOR_KEY}":
@@ -314,6 +328,9 @@ class Server:
         app.router.add_get("/api/streams/{stream}", self.stream)
         app.router.add_post("/api/streams/{stream}/pin", self.toggle)
         app.router.add_post("/api/streams/{stream}/hide", self.toggle)
+        app.router.add_get("/api/streams/{stream}/seen", self.seen)
+        app.router.add_get("/api/streams/{stream}/taught", self.seen)
+        app.router.add_post("/api/streams/{stream}/teach", self.teach)
         app.router.add_get("/api/operator", self.operator)
         app.router.add_get("/api/fleet", self.fleet)
         app.router.add_get("/images/{product}/{n}", self.image)

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.web.figures import PRODUCTS
 from tests.web.mock import HOST_KEY, OPERATOR_KEY
 from tests.web.rig import SPOT, Viewer, wait_live
 
@@ -46,6 +47,21 @@ def test_a_show_that_comes_from_elsewhere_is_watched_and_vetoed_here(viewer: Vie
     viewer.act("end")
     expect(page.locator("#badge-words")).to_have_text("Off air")
     expect(page.locator("#veil-words")).to_be_visible()
+
+
+def test_the_host_is_told_why_and_says_what_is_right(viewer: Viewer) -> None:
+    page = viewer.open(f"/host/demo#key={HOST_KEY}")
+    sure, unsure = page.locator("#seen .object").nth(0), page.locator("#seen .object").nth(1)
+    expect(sure.locator(".why")).to_have_text("seen from 6 views, 0.30 ahead of the next; next: Jar")
+    expect(unsure.locator(".name")).to_have_text("An object that is not recognised")
+    expect(unsure.get_by_role("button", name="This is right")).to_be_hidden()
+    sure.get_by_role("button", name="This is right").click()
+    sure.get_by_role("button", name="Not this product").click()
+    unsure.get_by_label("Which product it is").select_option(index=2)
+    expect(unsure.get_by_label("Which product it is")).to_have_value("")
+    said = [(one["object"], one["product_id"], one["right"]) for one in viewer.sent("teach")]
+    first, second = PRODUCTS[0]["id"], PRODUCTS[1]["id"]
+    assert said == [(7, first, True), (7, first, False), (8, second, True)]
 
 
 def test_going_live_is_tried_again_while_the_server_is_busy(viewer: Viewer) -> None:

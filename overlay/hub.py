@@ -29,6 +29,7 @@ from stream.types import MediaTime, StreamId
 log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
+_NAP_S = 0.01
 
 
 class Connection(Member, Protocol):
@@ -107,9 +108,13 @@ class Hub:
         """Refuse new viewers, close the present ones with 1001 evenly over `drain_s`, release everything."""
         self.closing = True
         connections = list(self._connections)
-        for connection in connections:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        for number, connection in enumerate(connections, 1):
             connection.close(CloseCode.DRAINING, "server is draining")
-            await asyncio.sleep(drain_s / len(connections))
+            early_s = began_s + drain_s * number / len(connections) - loop.time()
+            if early_s > _NAP_S or number % self.settings.chunk == 0:  # a nap for each would add up
+                await asyncio.sleep(max(0.0, early_s))
         if self._connections:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), self.settings.close_ms / 1000)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from types import TracebackType
 
@@ -136,6 +137,18 @@ class Server:
         await engine.join(lambda: node_record(engine, address, public))
 
 
+def _raise_descriptor_limit() -> None:
+    """Every viewer takes a descriptor; shells and service managers often allow 1024 unless asked."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
@@ -160,6 +173,7 @@ async def serve(config: Config, *, on_ready: Callable[[Server], None] | None = N
     Raises:
         EngineError: it cannot start; the message says what to do.
     """
+    _raise_descriptor_limit()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):

@@ -30,6 +30,7 @@ from stream.types import StreamId
 log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
+_AT_ONCE_S = 0.001
 _DEAF_S = 5.0
 """A live stream that is not heard of for so long is subscribed to anew."""
 
@@ -237,17 +238,17 @@ class RedisSubscription:
     async def _listen(self) -> None:
         """Take one message, or look at the log when that is due; begin anew when the channel is deaf."""
         loop = asyncio.get_running_loop()
-        wait_s = self._poll_at - loop.time()
-        message = await self._message(wait_s) if wait_s > 0 else None
+        message = await self._message(max(_AT_ONCE_S, self._poll_at - loop.time()))
         if message is not None and message["type"] == "smessage":
             self._heard_at = loop.time()
             await self._take(message["data"])
-        elif loop.time() >= self._poll_at:
-            live = await self._repair()
-            silent_s = loop.time() - self._heard_at
-            if silent_s > (_POLL_S if self._ready else _DEAF_S) and (live or self._ready):
-                log.warning("channel is deaf, subscribing anew", extra={"stream": self._stream})
-                await self._drop()
+        if loop.time() < self._poll_at:
+            return
+        live = await self._repair()
+        silent_s = loop.time() - self._heard_at
+        if silent_s > (_DEAF_S if live and not self._ready else 2 * _POLL_S) and (live or self._ready):
+            log.warning("channel is deaf, subscribing anew", extra={"stream": self._stream})
+            await self._drop()
 
     async def _take(self, data: bytes) -> None:
         kind, body = data[:1], data[1:]

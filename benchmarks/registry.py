@@ -26,6 +26,7 @@ BENCHMARKS = {
     "search": "benchmarks.search:BENCH",
     "fanout": "benchmarks.fanout:BENCH",
     "fleet": "benchmarks.fleet:BENCH",
+    "whep": "benchmarks.whep:BENCH",
 }
 """Name -> "module:attribute"."""
 
@@ -45,6 +46,7 @@ SUMMARIES = {
     "index": "How good and how fast is a search among very many products: alone, by 16 at once, filtered?",
     "propagate": "How well do boxes follow their objects between detections, and at what cost?",
     "search": "How long does a viewer wait for what a box in the picture shows, and what does the show pay?",
+    "whep": "What does passing a stream on to many viewers cost, and what do they see on a bad network?",
     "fanout": "What does it cost to bring positions to many viewers, and do slow ones make the others wait?",
     "fleet": "Is an event lost or reordered when parts of a fleet fail, and how long does nothing arrive?",
 }

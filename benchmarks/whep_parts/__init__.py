@@ -1,0 +1,1 @@
+"""The parts of `benchmarks.whep`: server, viewers, network, pages."""

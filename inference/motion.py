@@ -20,6 +20,18 @@ from inference.kalman import Floats, KalmanBank, MotionSettings, to_centre, to_c
 
 __all__ = ["Followed", "KalmanBank", "MotionPath", "MotionSettings", "to_centre", "to_corners"]
 
+LIES = 0.3
+"""Codec vectors that agree with the optical flow less often than this are not what moved."""
+
+CHECK_SHARE = 0.25
+"""Weight of the newest check of the vectors."""
+
+STILL = 0.008
+"""Share of the picture below which a shift says nothing about who is right: the flow sees 160 pixels."""
+
+SURE = 0.5
+"""Confidence of both from which a contradiction counts."""
+
 CUT_SHARE = 0.2
 """A frame with fewer than this share of the usual codec vectors is new altogether."""
 
@@ -59,6 +71,7 @@ class _Step:
     field: Field
     cut: bool
     dear: bool = False
+    other: Field | None = None
     generation: int = -1
     shift: Floats | None = None
     sure: Floats | None = None
@@ -83,6 +96,12 @@ class MotionPath:
         self._generation = 0
         self._usual = 0.0
         self._picture: tuple[int, Pyramid] | None = None
+        self._trust = 1.0
+
+    @property
+    def vectors_lie(self) -> bool:
+        """The codec's vectors are not what the picture shows: an encoder may choose them as it likes."""
+        return self._trust < LIES
 
     @property
     def newest_ns(self) -> int:
@@ -109,7 +128,7 @@ class MotionPath:
             pts_ns: of the frame.
             size: of the picture in pixels, for the vectors.
             luma: a small picture, uint8 (height, width), always of the same size: looked at where there are
-                no vectors. A frame may go without.
+                no vectors. A frame may go without. Two frames in a row that have both check the vectors.
         """
         if pts_ns <= self._last_ns:
             return
@@ -117,17 +136,29 @@ class MotionPath:
         # A dropped frame leaves a gap that these vectors do not cover.
         self._frame_ns = min(gap_ns, int(self._frame_ns * 1.05)) if self._frame_ns else gap_ns
         picture = Pyramid(luma) if luma is not None else None
+        flow, since_ns = self._flow(picture)
         if motion is not None and len(motion):
             cut = len(motion) < CUT_SHARE * self._usual
             self._usual += 0.1 * (len(motion) - self._usual) if self._usual else len(motion)
-            self._steps.append(_Step(pts_ns - self._frame_ns, pts_ns, MotionField(motion, size), cut))
-        elif picture is not None and self._picture is not None:
-            since_ns, before = self._picture
-            if before.luma.shape == picture.luma.shape:
-                flow = FlowField(before, picture)
-                self._steps.append(_Step(since_ns, pts_ns, flow, flow.cut, dear=True))
+            told, begin_ns = MotionField(motion, size), pts_ns - self._frame_ns
+            if flow is None or since_ns != self._last_ns:
+                self._steps.append(_Step(begin_ns, pts_ns, told, cut))
+            elif self.vectors_lie:
+                self._steps.append(_Step(begin_ns, pts_ns, flow, cut, dear=True, other=told))
+            else:
+                self._steps.append(_Step(begin_ns, pts_ns, told, cut, other=flow))
+        elif flow is not None:
+            self._steps.append(_Step(since_ns, pts_ns, flow, flow.cut, dear=True))
         self._picture = (pts_ns, picture) if picture is not None else None
         self._last_ns = pts_ns
+
+    def _flow(self, picture: Pyramid | None) -> tuple[FlowField | None, int]:
+        """The optical flow to `picture`, and from when."""
+        if picture is None or self._picture is None:
+            return None, 0
+        since_ns, before = self._picture
+        same = before.luma.shape == picture.luma.shape
+        return (FlowField(before, picture) if same else None), since_ns
 
     def rebase(self, pts_ns: int) -> None:
         """The boxes are known anew at `pts_ns`; later motion stays and applies to them."""
@@ -195,4 +226,18 @@ class MotionPath:
         boxes = np.concatenate((to_corners(state), WHOLE))
         step.shift, step.sure = step.field.shift(boxes, guess)
         step.generation = self._generation
+        if step.other is not None:
+            told = step.other.shift(boxes[:-1], guess[:-1])
+            self._check((step.shift[:-1], step.sure[:-1]), told)
+            step.other = None
         return step.shift, step.sure
+
+    def _check(self, one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> None:
+        """Two sources' word on the same boxes: vectors that contradict the flow lose their credit."""
+        longest = np.maximum(np.abs(one[0]), np.abs(other[0])).max(axis=1)
+        telling = (one[1] > SURE) & (other[1] > SURE) & (longest > STILL)
+        if not telling.any():
+            return
+        apart = np.abs(one[0] - other[0]).max(axis=1)
+        agree = float((apart[telling] <= np.maximum(STILL, 0.5 * longest[telling])).mean())
+        self._trust += CHECK_SHARE * (agree - self._trust)

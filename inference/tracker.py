@@ -166,6 +166,11 @@ class Tracker:
         rows = np.flatnonzero(shown)
         return self._tracks(rows, boxes[rows]) if len(rows) else ()
 
+    @property
+    def vectors_lie(self) -> bool:
+        """The codec's motion is not what the picture shows: give every frame a luma picture."""
+        return self._path.vectors_lie
+
     def region(self, pts_ns: int) -> Box | None:
         """The part of the picture at `pts_ns` that holds everything there is to see, changing nothing.
 
@@ -192,8 +197,7 @@ class Tracker:
         Returns:
             The id the track has from now on: its own, or that of the lost track it continues.
         """
-        row = self._row(track_id)
-        if row is None:
+        if (row := self._row(track_id)) is None:
             return track_id
         life = self._lives[row]
         life.looks_like(vector, 0.2)
@@ -213,8 +217,7 @@ class Tracker:
         Returns:
             The id the track has from now on: its own, or that of the lost track it continues.
         """
-        row = self._row(track_id)
-        if row is None:
+        if (row := self._row(track_id)) is None:
             return track_id
         life = self._lives[row]
         life.product = product_id
@@ -226,8 +229,7 @@ class Tracker:
 
     def lost(self) -> tuple[int, ...]:
         """Ids kept for re-activation but not shown."""
-        rows = np.flatnonzero(self._absent_ms > self._settings.miss_ms)
-        return tuple(self._lives[row].id for row in rows.tolist())
+        return tuple(self._lives[row].id for row in np.flatnonzero(self._absent_ms > self._settings.miss_ms))
 
     def known(self) -> frozenset[int]:
         """Every id that can still come back."""

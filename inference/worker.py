@@ -36,6 +36,8 @@ __all__ = ["DetectorSettings", "LoadedDetector", "StreamWorker", "WorkerSettings
 log = logging.getLogger(__name__)
 
 EMBED_PRIORITY = 1
+CHECK_FRAMES = 15
+"""Once in so many frames the codec's motion is compared with what the picture shows."""
 BARE_FRAMES = 10
 """Frames without codec motion after which a stream is taken to have none; a key frame has none either."""
 RENEW_NS = 120_000_000_000
@@ -104,6 +106,7 @@ class StreamWorker:
         self._extra_ns: dict[str, int] = {}
         self._seen_pts_ns = -1
         self._bare_frames = BARE_FRAMES
+        self._frames = 0
         self._complained_ns: int | None = None
 
     async def process(self, frame: Frame, plan: Plan) -> FrameResult:
@@ -211,7 +214,8 @@ class StreamWorker:
     def _watch(self, frame: Frame) -> None:
         """Show the tracker how the picture moved, once per frame and in order.
 
-        Where the codec does not tell (VP8, VP9, AV1), a small luma picture does.
+        Where the codec does not tell (VP8, VP9, AV1), a small luma picture does; where it does, two in a row
+        check every now and then what it tells.
         """
         if frame.pts_ns <= self._seen_pts_ns:
             return
@@ -219,7 +223,9 @@ class StreamWorker:
         pixels, luma = frame.pixels, None
         motion = pixels.motion_vectors()
         self._bare_frames = self._bare_frames + 1 if motion is None else 0
-        if self._bare_frames > BARE_FRAMES and self.tracker.known():
+        self._frames += 1
+        checks = self._frames % CHECK_FRAMES < 2 or self.tracker.vectors_lie
+        if (self._bare_frames > BARE_FRAMES or checks) and self.tracker.known():
             luma = pixels.scaled(*flow_size(pixels.width, pixels.height), "gray")
         self.tracker.observe(motion, frame.pts_ns, size=(pixels.width, pixels.height), luma=luma)
 

@@ -214,3 +214,30 @@ def picture(shift_px: float) -> NDArray[np.uint8]:
     x, y = np.meshgrid(np.arange(160) - shift_px, np.arange(90))
     value: NDArray[np.float64] = 128 + 60 * np.sin(x / 4) * np.cos(y / 5) + 30 * np.sin(x / 9 + y / 7)
     return value.astype(np.uint8)
+
+
+def watch_with(dx: float, frames: int, checks: bool = True) -> tuple[MotionPath, float]:
+    """A box on a picture that moves by 1/160 a frame while the codec says `dx`, and its last shift."""
+    bank = KalmanBank(MotionSettings())
+    bank.add(BOX)
+    path, went = MotionPath(MotionSettings()), 0.0
+    path.rebase(1000 * MS)
+    for i in range(frames):
+        at_ns = (1000 + 33 * i) * MS
+        luma = picture(float(i)) if checks and (i % 15 < 2 or path.vectors_lie) else None
+        path.add(vectors(dx, 0.0), at_ns, luma=luma)
+        went = float(path.follow(bank, at_ns).shift[0, 0])
+        path.rebase(at_ns)
+    return path, went
+
+
+def test_vectors_that_contradict_the_picture_give_way_to_the_optical_flow() -> None:
+    path, went = watch_with(-0.02, 100)
+    assert path.vectors_lie and went == pytest.approx(1 / 160, abs=0.0008)
+    unchecked, believed = watch_with(-0.02, 100, checks=False)
+    assert not unchecked.vectors_lie and believed == pytest.approx(-0.02, abs=1e-6)
+
+
+def test_vectors_that_agree_with_the_picture_are_kept() -> None:
+    path, went = watch_with(1 / 160, 100)
+    assert not path.vectors_lie and went == pytest.approx(1 / 160, abs=1e-6)

@@ -61,7 +61,8 @@ class Verdict:
 
 
 def assess(
-    views: Sequence[Floats],
+    views: Floats,
+    queries: Floats,
     found: Sequence[Mapping[str, float]],
     product_id: str,
     limits: Limits,
@@ -70,14 +71,14 @@ def assess(
     """Ask of each view whether the others and the catalogue together would name it.
 
     Args:
-        views: unit float32 (d,), those taken.
+        views: unit float32 (n, d), those taken.
+        queries: the same as an index is searched with, float32 (n, d).
         found: for each view the catalogue's nearest products with cosines, `product_id` among them or not.
         product_id: enrolled.
         limits: thresholds of the embedder.
         least: views below which nothing can be said.
     """
-    taken = np.stack(views).astype(np.float32) if views else np.zeros((0, 1), np.float32)
-    among = taken @ taken.T
+    among = queries @ views.T
     np.fill_diagonal(among, -1.0)
     exact, _, margin = limits
     right = before = 0
@@ -101,7 +102,7 @@ def assess(
         ),
         key=lambda one: (-one.views, -one.similarity),
     )
-    count = len(taken)
+    count = len(views)
     return Verdict(_telling(count, right, least), count, right, before, tuple(confused))
 
 

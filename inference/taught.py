@@ -2,7 +2,7 @@
 
 A lesson counts from the next search on, whatever the size of the index it stands beside: taught views are
 few, so they are compared one by one. A view that is clearly nearer to a vetoed view of a product than to the
-product itself loses as much as it is nearer. Clearly: two look-alikes under one light are often nearer to
+product itself soon stops being that product. Clearly: two look-alikes under one light are often nearer to
 each other than to their own pictures, and a veto of one shall not hide the other.
 """
 
@@ -16,6 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+
+STEEP = 10.0
+"""Cosine that a product loses for each that a vetoed view is nearer than it (less the slack): what looks just
+like the vetoed view looks much like the product too, and has to lose all of that."""
 
 
 class Example(NamedTuple):
@@ -93,7 +97,7 @@ class Taught:
         """What an index found for a view, corrected by what was taught: best `k`, best first.
 
         Args:
-            query: unit float32 (d,).
+            query: float32 (d,), as the index was searched with: unit, or shorter (`inference.common`).
             found: (product, cosine) of the index.
             k: at most.
             within: only these products.
@@ -102,9 +106,10 @@ class Taught:
         for product, cosine in self._right.best(query).items():
             if within is None or product in within:
                 scores[product] = max(cosine, scores.get(product, -1.0))
+        slack = self._slack * float(np.linalg.norm(query))
         for product, cosine in self._wrong.best(query).items():
             if product in scores:
-                scores[product] -= max(0.0, cosine - self._slack - scores[product])
+                scores[product] -= STEEP * max(0.0, cosine - slack - scores[product])
         return sorted(scores.items(), key=lambda pair: -pair[1])[:k]
 
 

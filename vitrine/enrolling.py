@@ -9,6 +9,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from inference.apart import Verdict, assess
 from inference.embedder import OnnxEmbedder
 from inference.enrolment import Enrolment, EnrolmentSettings
@@ -54,11 +56,11 @@ def settings_for(embedder: OnnxEmbedder, seconds: float) -> EnrolmentSettings:
 
 def judged(looks: tuple[Look, ...], product_id: str, embedder: OnnxEmbedder, index: IndexHolder) -> Verdict:
     """What views are worth beside everything that is known. Blocking."""
-    vectors = [look.vector for look in looks if look.vector is not None]
-    found: list[Mapping[str, float]] = [
-        dict(near) for vector in vectors for near in index.search(embedder.queries(vector[None]), NEAREST)
-    ]
-    return assess(vectors, found, product_id, embedder.calibration.limits)
+    rows = [look.vector for look in looks if look.vector is not None]
+    vectors = np.stack(rows) if rows else np.zeros((0, embedder.dim), np.float32)
+    queries = embedder.queries(vectors)
+    found: list[Mapping[str, float]] = [dict(near) for near in index.search(queries, NEAREST)]
+    return assess(vectors, queries, found, product_id, embedder.calibration.limits)
 
 
 async def recorded_frames(path: str, every: int = 3) -> AsyncGenerator[Frame]:

@@ -32,6 +32,7 @@ class Embedded:
         articles: which.
         shelf: of each article, its catalogue vectors (n, d).
         looks: of each article, its views.
+        queries: of each article, its views as an index is searched with, float32 (n, d).
         settings: the matcher's, with the embedder's calibration.
         slack: the embedder's margin.
     """
@@ -39,6 +40,7 @@ class Embedded:
     articles: Sequence[Article]
     shelf: list[Floats]
     looks: list[list[Look]]
+    queries: list[Floats]
     settings: MatcherSettings
     slack: float
 
@@ -84,7 +86,10 @@ def embed(articles: Sequence[Article], embedder: OnnxEmbedder) -> Embedded:
         for article in articles
     ]
     looks = [[_look(view, embedder) for view in article.views] for article in articles]
-    return Embedded(articles, shelf, looks, settings, own.margin)
+    queries = [
+        embedder.queries(np.stack([one.vector for one in seen if one.vector is not None])) for seen in looks
+    ]
+    return Embedded(articles, shelf, looks, queries, settings, own.margin)
 
 
 def _look(view: Picture, embedder: OnnxEmbedder) -> Look:
@@ -119,8 +124,7 @@ def ask(
     answers: dict[int, Answer] = {}
     for count, number in enumerate(track, 1):
         look = seen.looks[article][number]
-        assert look.vector is not None
-        found = index.search(look.vector[None], CANDIDATES)[0]
+        found = index.search(seen.queries[article][number][None], CANDIDATES)[0]
         matcher.vote(1, found, 0, look)
         bank.add(View(dict(found), look))
         if count in AFTER or count == len(track):

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.index import IndexHolder, LoadedIndex
-from inference.taught import Example, Taught
+from inference.taught import STEEP, Example, Taught
 
 
 def vector(*numbers: float) -> NDArray[np.float32]:
@@ -42,7 +42,7 @@ def test_a_view_taught_not_to_be_a_product_is_no_longer_taken_for_it() -> None:
     index = holder(Taught([Example("mug", LIVE, False)], slack=0.1))
     before = asked(holder(), LIVE)
     after = asked(index, LIVE)
-    assert after["mug"] == pytest.approx(before["mug"] - (1.0 - 0.1 - before["mug"]))
+    assert after["mug"] == pytest.approx(before["mug"] - STEEP * (1.0 - 0.1 - before["mug"]))
     assert after["jar"] == before["jar"]
     assert asked(index, MUG)["mug"] == pytest.approx(1.0)
 
@@ -52,6 +52,12 @@ def test_a_look_alike_that_was_vetoed_does_not_hide_the_product_itself() -> None
     index = holder(Taught([Example("mug", lookalike, False)], slack=0.2))
     assert float(real @ lookalike) > float(real @ MUG)  # nearer to the vetoed view than to its own picture
     assert asked(index, real)["mug"] == pytest.approx(float(real @ MUG))
+
+
+def test_a_veto_counts_for_a_query_that_is_shortened_too() -> None:
+    index = holder(Taught([Example("mug", LIVE, False)], slack=0.1))
+    half = np.asarray(LIVE * 0.5, np.float32)
+    assert asked(index, half)["mug"] == pytest.approx(asked(index, LIVE)["mug"] / 2)
 
 
 def test_what_was_taught_stays_within_the_selection() -> None:

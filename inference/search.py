@@ -31,6 +31,8 @@ WHOLE_HEAD: Final = 0.6
 """Share of a head's zone in a region from which on the head is in it."""
 SURE_PERSON: Final = 0.25
 """Score from which on a detected person counts: lower than for products, for it is what protects people."""
+ONE_PERSON: Final = 0.6
+"""Share of one person's box in another's from which on both are the same person."""
 SURE_PRODUCT: Final = 0.3
 THERE: Final = 0.2
 """Overlap (IoU) from which on something was detected in a region; or it lies in there for the most part."""
@@ -67,6 +69,15 @@ class Scene:
     products: tuple[Thing, ...]
     persons: tuple[Thing, ...]
     aspect: float
+
+    @property
+    def people(self) -> tuple[Thing, ...]:
+        """Persons, each once: of boxes that lie in one another for the most part the surest."""
+        kept: list[Thing] = []
+        for one in sorted(self.persons, key=lambda thing: -thing.score):
+            if all(max(share(one.box, k.box), share(k.box, one.box)) < ONE_PERSON for k in kept):
+                kept.append(one)
+        return tuple(kept)
 
     @property
     def heads(self) -> tuple[Box, ...]:
@@ -141,6 +152,11 @@ def occupied(region: Box, scene: Scene) -> bool:
     return any(
         overlap(region, thing.box) >= THERE or share(thing.box, region) >= MOSTLY for thing in scene.products
     )
+
+
+def on_person(thing: Thing, scene: Scene) -> bool:
+    """Whether something is worn or held; a detector takes hands for products now and then."""
+    return any(share(thing.box, person.box) >= MOSTLY for person in scene.persons)
 
 
 def inside(person: Box, things: Sequence[Thing]) -> tuple[Thing, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from inference.search import Candidate, Refusal, judge, merged, occupied
+from inference.search import Candidate, Refusal, judge, merged, occupied, on_person
 from inference.types import Box, Match, MatchState
 from overlay.catalog.store import CatalogStore
 from overlay.errors import CatalogError
@@ -167,10 +167,12 @@ class Searcher:
         person, looking = None if asked.person is None else Box(*asked.person), self._parts.looking
         found = await looking.objects(moment, person, _wanted(listed), self._within(runtime, listed))
         timed.lap("look", found.took_ns)
-        objects = [Object(one.box, "person") for one in found.scene.persons]
+        objects = [Object(one.box, "person") for one in found.scene.people]
         hits: dict[str, Hit] = {}
         for thing, ranked in zip(chosen(found.scene, person), found.ranked, strict=True):
-            candidates = judge(_allowed(ranked, listed), looking.thresholds)
+            plain = looking.thresholds
+            thresholds = plain.strict if on_person(thing, found.scene) else plain
+            candidates = judge(_allowed(ranked, listed), thresholds)
             known = followed(memory.sightings, moment.time, thing.box, listed)
             sure = [one for one in with_followed(candidates, known) if one.state is not MatchState.UNSURE]
             own = await self._hits(runtime, listed, sure[: asked.k], known)

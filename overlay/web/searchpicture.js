@@ -74,9 +74,9 @@ export class HeldPicture {
   /** @param {{box: Box, label: string, person: boolean, pick: () => void}[]} marks things in the picture one can pick */
   mark(marks) {
     this.#marks.replaceChildren(...marks.map(({ box, label, person, pick }) => {
-      const button = h(person ? "button.mark.person" : "button.mark", { type: "button", "aria-label": label, title: label, onclick: pick });
+      const button = h(person ? "button.pick.person" : "button.pick", { type: "button", "aria-label": label, title: label, onclick: pick });
       const [x, y] = [(box.x0 + box.x1) / 2, person ? box.y0 : (box.y0 + box.y1) / 2];
-      Object.assign(button.style, { left: `${x * 100}%`, top: `${y * 100}%` });
+      Object.assign(button.style, { left: `${x * 100}%`, top: person ? `max(${y * 100}%, 40px)` : `${y * 100}%` });
       Object.assign(button.dataset, { x, y });
       return button;
     }));

@@ -18,7 +18,7 @@ export class Results {
   #title = h("h2", { id: "results-title", tabindex: "-1" }, "");
   #status = h("p.status", { role: "status" });
   #list = h("ul.products.found", {});
-  #moments = h("div.moments", {});
+  #moments = h("div.related", {});
   #open;
   #look;
 
@@ -84,8 +84,8 @@ export class Results {
       ...moments.map((moment) => {
         const words = `${moment.title}, ${agoWords(moment.ago_ms)}`;
         return moment.recorded
-          ? h("button.quiet.moment", { type: "button", onclick: () => this.#look(moment) }, words)
-          : h("p.moment", {}, words);
+          ? h("button.quiet.earlier", { type: "button", onclick: () => this.#look(moment) }, words)
+          : h("p.earlier", {}, words);
       }),
     ];
   }

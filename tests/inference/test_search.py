@@ -15,6 +15,7 @@ from inference.search import (
     judge,
     merged,
     occupied,
+    on_person,
     refusal,
     scene_of,
     share,
@@ -89,6 +90,15 @@ def test_a_rough_region_also_means_the_object_it_was_drawn_around() -> None:
     elsewhere = Box(0.0, 0.5, 0.2, 0.8)
     assert crops_of(elsewhere, SHOW) == (elsewhere,)
     assert crops_of(elsewhere, Scene((), (), WIDE)) == (elsewhere,)
+
+
+def test_a_person_found_twice_is_one_and_what_is_held_is_on_that_person() -> None:
+    again = Thing(Box(0.42, 0.12, 0.8, 1.0), "person", 0.5)
+    beside = Thing(Box(0.75, 0.1, 1.0, 1.0), "person", 0.6)
+    scene = Scene((MUG,), (HOST, again, beside), WIDE)
+    assert scene.people == (HOST, beside)
+    assert on_person(MUG, scene)
+    assert not on_person(Thing(Box(0.0, 0.5, 0.2, 0.8), "product", 0.9), scene)
 
 
 def test_something_is_in_a_region_that_overlaps_it_or_holds_it() -> None:

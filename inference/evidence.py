@@ -84,6 +84,7 @@ class Case:
         vetoed: products the host said it is not.
         against: views in a row that speak against the claim.
         scores: pooled similarities, as of the last judgement.
+        said: the claim in words, once it was asked for after the last judgement.
     """
 
     bank: ViewBank
@@ -97,6 +98,7 @@ class Case:
     vetoed: set[str] = field(default_factory=set)
     against: list[View] = field(default_factory=list)
     scores: Mapping[str, float] = field(default_factory=dict)
+    said: Match | None = None
 
     def open_to(self, expected: Expected) -> dict[str, float]:
         """Pooled similarities of the products that can be claimed."""
@@ -131,6 +133,7 @@ def hear(case: Case, view: View, rules: Rules, expected: Expected, fresh: ViewBa
 
 def judge(case: Case, rules: Rules, expected: Expected) -> None:
     """Make, keep or withdraw the claim."""
+    case.said = None
     case.scores = case.bank.pooled() if len(case.bank) else {}
     open_to = case.open_to(expected)
     if case.confirmed:

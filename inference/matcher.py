@@ -169,7 +169,8 @@ class Matcher:
         case = self._cases.get(track_id)
         if case is None or not case.bank.looks:
             return UNMATCHED
-        found = describe(case, self._rules(case), self.expected)
+        found = case.said or describe(case, self._rules(case), self.expected)
+        case.said = found  # asked for with every frame, judged a few times a second
         if case.state is MatchState.UNSURE or case.confirmed:
             return found
         lead = self._outdone_by(track_id, case)

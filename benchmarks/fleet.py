@@ -131,7 +131,7 @@ def run(settings: Settings) -> Outcome:
         author.send("stop")
         last = int(author.line("last", 30))
         viewers.send(f"caught {last}")
-        behind = int(viewers.line("behind", 40))
+        behind = int(viewers.line("behind", 90))
         rows.append({"phase": "to the end", "viewers": count, **_result(viewers), "behind": behind})
     return rows, judged(rows)
 
@@ -156,14 +156,14 @@ def _disturb(phase: str, fleet: Fleet, viewers: Child) -> Row:
     elif phase == "gateway upgraded":
         fleet.wait_for_gateways()
         fleet.gateways[1].process.send_signal(signal.SIGTERM)
-        fleet.gateways[1].process.wait(20)
+        fleet.gateways[1].process.wait(60)
         fleet.gateways[1] = fleet.start_gateway(1)
     return {}
 
 
 def _result(viewers: Child) -> Row:
     viewers.send("phase")
-    found = json.loads(viewers.line("result", 20))
+    found = json.loads(viewers.line("result", 60))
     closes = found.pop("closes")
     return {**found, "closes": ", ".join(f"{code}: {n}" for code, n in sorted(closes.items()))}
 

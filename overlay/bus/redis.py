@@ -30,7 +30,7 @@ from stream.types import StreamId
 log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
-_AT_ONCE_S = 0.001
+_AT_ONCE_S = 0.05
 _DEAF_S = 5.0
 """A live stream that is not heard of for so long is subscribed to anew."""
 

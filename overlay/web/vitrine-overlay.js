@@ -829,7 +829,7 @@ canvas.off { display: none; }
 `;
 
 /** The socket: opens, says hello, retries by `closePlan`. */
-class Connection {
+export class Connection {
   #url = "";
   #socket = null;
   #timer = 0;

@@ -179,6 +179,20 @@ def catalogue_view(instance: Instance, rng: Rng) -> np.ndarray:
     return squash(np.clip(image, 0, 255).astype(np.uint8), box)
 
 
+def room_view(rng: Rng) -> np.ndarray:
+    """A piece of a drawn room, some with an arm in it, and no product; uint8 BGR [SIDE, SIDE, 3]."""
+    image, _ = backdrops.room(*rng.integers(90, 220, 2).tolist(), rng)
+    h, w = image.shape[:2]
+    if rng.random() < 0.3:
+        grip = np.float32(rng.uniform(0.2, 0.8, 2) * (w, h))
+        for layer in hands.arm((h, w), grip, float(min(h, w) * rng.uniform(0.3, 0.9)), rng):
+            alpha = layer[..., 3:].astype(np.float32) / 255
+            image = image * (1 - alpha) + layer[..., :3] * alpha
+    size = rng.uniform(0.3, 1.0, 2) * (w, h)
+    at = rng.uniform(0, 1, 2) * ((w, h) - size)
+    return squash(np.clip(image, 0, 255).astype(np.uint8), np.float32((*at, *(at + size))))
+
+
 def live_view(instance: Instance, grounds: list[Photo], rng: Rng) -> np.ndarray:
     """As cut from a stream: ground, hand, tilt, jittered box; uint8 BGR [SIDE, SIDE, 3], not degraded."""
     if instance.photos and (not instance.cuts or rng.random() < 0.6):

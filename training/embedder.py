@@ -41,7 +41,7 @@ WEIGHTS = Path(__file__).parents[1] / "inference" / "weights" / "vitrine_embed.o
 #: Cartons kept for validation; the other half of the grocery shelf is trained on.
 HELD_CARTONS = ("28", "31", "34", "40", "42", "46", "49", "53", "57")
 SHOW_KINDS = ("sprite",)
-ANCHORS = 160
+ANCHORS, ROOMS = {("grocery", "pack"): 120, ("scene",): 40}, 60
 VARIANTS = 3  # degraded looks of each view that `stem` keeps
 
 
@@ -267,11 +267,20 @@ def train(args: argparse.Namespace) -> None:
 
 
 def common_goods(net: Embedder, work: Path, seed: int) -> Common:
-    """What common goods look like to `net`: centres of training views of groceries and made-up packages."""
+    """What is common to `net`: centres of training views of goods, of everyday things, and of drawn rooms.
+
+    Without the latter two a piece of wall would be nothing common, and a likeness to it worth most.
+    """
     table, views = np.load(work / "views.npz"), np.load(work / "views.npy", mmap_mode="r")
-    rows = np.flatnonzero(~table["held"] & np.isin(table["kinds"], ("grocery", "pack")))
-    rows = np.sort(np.random.default_rng(seed).choice(rows, min(len(rows), 1500), replace=False))
-    return Common(centres(embed(net, views[rows]), ANCHORS, seed), near=10, level=0.3, strength=2.0)
+    rng = np.random.default_rng(seed)
+    found = []
+    for kinds, count in ANCHORS.items():
+        rows = np.flatnonzero(~table["held"] & np.isin(table["kinds"], kinds))
+        rows = np.sort(rng.choice(rows, min(len(rows), 1500), replace=False))
+        found.append(centres(embed(net, views[rows]), count, seed))
+    rooms = np.stack([crops.room_view(rng) for _ in range(400)])
+    found.append(centres(embed(net, rooms), ROOMS, seed))
+    return Common(np.concatenate(found), near=10, level=0.3, strength=2.0)
 
 
 def export(args: argparse.Namespace) -> None:

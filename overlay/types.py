@@ -31,6 +31,9 @@ class Product:
         image_link: main picture: a URL or a path relative to the feed.
         seller: who sells it, shown on every card.
         placement: ``"organic"`` or ``"paid"``; paid is always labelled.
+        pattern: of an apparel's cloth ("striped").
+        packaging: what it comes in ("bottle"); no feed field, a draft only.
+        drafts: fields that no merchant filled but an accepted draft (`overlay.catalog.drafts`).
     """
 
     id: str
@@ -52,6 +55,9 @@ class Product:
     google_product_category: str = ""
     seller: str = ""
     placement: str = "organic"
+    pattern: str = ""
+    packaging: str = ""
+    drafts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

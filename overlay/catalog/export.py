@@ -18,7 +18,14 @@ _CONDITION: Final = {
     "refurbished": "https://schema.org/RefurbishedCondition",
     "used": "https://schema.org/UsedCondition",
 }
-_TEXTS: Final = {"description": "description", "mpn": "mpn", "color": "color", "size": "size", "gtin": "gtin"}
+_TEXTS: Final = {
+    "description": "description",
+    "mpn": "mpn",
+    "color": "color",
+    "size": "size",
+    "gtin": "gtin",
+    "pattern": "pattern",
+}
 
 
 def schema_org(products: Iterable[Product]) -> dict[str, object]:
@@ -43,6 +50,9 @@ def _product(product: Product) -> dict[str, object]:
         node["isVariantOf"] = {"@type": "ProductGroup", "productGroupID": product.item_group_id}
     if product.google_product_category:
         node["category"] = product.google_product_category
+    if product.drafts:  # nobody should take them for the merchant's own words
+        marks = {"@type": "PropertyValue", "name": "drafts", "value": ", ".join(product.drafts)}
+        node["additionalProperty"] = marks
     return node
 
 

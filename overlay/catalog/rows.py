@@ -115,7 +115,7 @@ def check_row(row: FeedRow) -> Product | list[RowProblem]:
     if problems:
         return problems
     availability = Availability(cleaned.pop("availability", Availability.IN_STOCK.value))
-    return Product(availability=availability, additional_image_link=images, **cleaned)
+    return Product(availability=availability, additional_image_link=images, drafts=(), **cleaned)
 
 
 def amount(price: str) -> tuple[int, str]:
@@ -243,6 +243,7 @@ _CLEANERS: Final = {
     "item_group_id": _text,
     "color": _text,
     "size": _text,
+    "pattern": _text,
     "google_product_category": _text,
     "seller": _text,
     "placement": _choice,

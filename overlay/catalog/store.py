@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 import sqlite3
 import threading
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from overlay.catalog.drafts import with_drafts
 from overlay.errors import CatalogError
 from overlay.types import Availability, Product
 
@@ -26,7 +28,15 @@ CREATE TABLE IF NOT EXISTS vectors (
     id TEXT NOT NULL, view INTEGER NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL,
     PRIMARY KEY (id, model, view)
 );
+CREATE TABLE IF NOT EXISTS drafts (
+    id TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (id, field)
+);
 """
+_DRAFTED = "data, (SELECT json_group_object(field, value) FROM drafts WHERE drafts.id = products.id)"
+"""A product with its accepted drafts, for `_product`."""
+_SAID = "SELECT lower(group_concat(value, ' ')) FROM drafts WHERE drafts.id = products.id"
+_WORDS = f"(text || ' ' || coalesce(({_SAID}), ''))"
+"""What `CatalogStore.search` looks through."""
 _decoder = msgspec.json.Decoder(Product)
 _VIEWS = 8
 """Numbers of views set aside for each picture: view 8 * n + i is the i-th of picture n."""
@@ -144,8 +154,8 @@ class CatalogStore:
     def list(self) -> list[Product]:
         """All products, in the order they were first imported."""
         with self._locked() as db:
-            rows = db.execute("SELECT data FROM products ORDER BY place").fetchall()
-        return [_decoder.decode(data) for (data,) in rows]
+            rows = db.execute(f"SELECT {_DRAFTED} FROM products ORDER BY place").fetchall()
+        return [_product(*row) for row in rows]
 
     def get(self, product_id: str) -> Product:
         """One product.
@@ -154,23 +164,23 @@ class CatalogStore:
             CatalogError: the catalogue does not have it.
         """
         with self._locked() as db:
-            row = db.execute("SELECT data FROM products WHERE id = ?", (product_id,)).fetchone()
+            row = db.execute(f"SELECT {_DRAFTED} FROM products WHERE id = ?", (product_id,)).fetchone()
         if row is None:
             raise CatalogError(
                 f"product {product_id[:60]!r} is not in the catalogue; import a feed that has it",
                 code="product-unknown",
             )
-        return _decoder.decode(row[0])
+        return _product(*row)
 
     def search(self, text: str, limit: int = 50) -> Sequence[Product]:
         """Products whose id, title, brand, colour or description contain every word of `text`."""
         words = text.casefold().split()
-        where = " AND ".join(["text LIKE ? ESCAPE '\\'"] * len(words)) or "1"
+        where = " AND ".join([f"{_WORDS} LIKE ? ESCAPE '\\'"] * len(words)) or "1"
         escaped = ["%" + re.sub(r"([%_\\])", r"\\\1", word) + "%" for word in words]
         with self._locked() as db:
-            query = f"SELECT data FROM products WHERE {where} ORDER BY place LIMIT ?"
+            query = f"SELECT {_DRAFTED} FROM products WHERE {where} ORDER BY place LIMIT ?"
             rows = db.execute(query, (*escaped, limit)).fetchall()
-        return [_decoder.decode(data) for (data,) in rows]
+        return [_product(*row) for row in rows]
 
     def fingerprint(self, product_id: str) -> str:
         """What `put` was given; empty where the product is not known."""
@@ -310,9 +320,17 @@ class CatalogStore:
                 ],
             )
 
-    def remove(self, product_id: str) -> None:
-        """Remove a product, its vectors and pictures. Does nothing where it is not known."""
+    def put_draft(self, product_id: str, field: str, value: str) -> None:
+        """Accept a draft for a field that the merchant left empty; an empty value takes it back."""
         with self._transaction() as db:
+            db.execute("DELETE FROM drafts WHERE id = ? AND field = ?", (product_id, field))
+            if value:
+                db.execute("INSERT INTO drafts VALUES (?, ?, ?)", (product_id, field, value))
+
+    def remove(self, product_id: str) -> None:
+        """Remove a product, its vectors, drafts and pictures. Does nothing where it is not known."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM drafts WHERE id = ?", (product_id,))
             db.execute("DELETE FROM vectors WHERE id = ?", (product_id,))
             db.execute("DELETE FROM products WHERE id = ?", (product_id,))
         folder = self._images / safe_id(product_id)
@@ -325,6 +343,11 @@ class CatalogStore:
         """Close the database."""
         with self._lock:
             self._db.close()
+
+
+def _product(data: bytes, drafts: str) -> Product:
+    accepted: dict[str, str] = json.loads(drafts)
+    return with_drafts(_decoder.decode(data), accepted)
 
 
 def _columns(product: Product) -> tuple[str, bytes, str]:

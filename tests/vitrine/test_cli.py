@@ -25,6 +25,7 @@ COMMANDS = [
     ["catalog", "list"],
     ["catalog", "export"],
     ["catalog", "search"],
+    ["catalog", "tag"],
     ["catalog", "enroll"],
     ["models", "list"],
     ["models", "check"],

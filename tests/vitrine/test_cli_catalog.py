@@ -78,3 +78,47 @@ def test_an_export_that_cannot_be_written_is_wrong_usage(
 ) -> None:
     assert run(["catalog", "export", *arguments]) == Exit.USAGE
     assert capsys.readouterr().out == ""
+
+
+def test_drafts_are_proposed_reviewed_and_applied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "page.html").write_text(page(("mug", "10"), ("cup", "11")))
+    imported(capsys)
+    found = run_json(capsys, "tag", "--json")
+    assert found["products"] == 2 and found["file"] == "review.csv"
+    rows = (tmp_path / "review.csv").read_text(encoding="utf-8-sig")
+    assert ",mug,color,Red," in rows
+    (tmp_path / "review.csv").write_text(rows.replace(",mug,color,Red", "yes,mug,color,Crimson"))
+    applied = run_json(capsys, "tag", "--apply", "review.csv", "--json")
+    assert (applied["accepted"], applied["skipped"]) == (1, [])
+    assert run(["catalog", "list", "--json"]) == Exit.OK
+    colours = {
+        one["id"]: (one["color"], one["drafts"]) for one in json.loads(capsys.readouterr().out)["products"]
+    }
+    assert colours == {"mug": ("Crimson", ["color"]), "cup": ("", [])}
+    assert run(["catalog", "export"]) == Exit.OK
+    mug, cup = json.loads(capsys.readouterr().out)["@graph"]
+    assert mug["color"] == "Crimson" and mug["additionalProperty"]["value"] == "color"
+    assert "additionalProperty" not in cup
+    run_json(capsys, "tag", "cup", "--out", "cup.jsonl", "--json")
+    assert {json.loads(line)["id"] for line in (tmp_path / "cup.jsonl").read_text().splitlines()} == {"cup"}
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+    assert run(["catalog", *arguments]) == Exit.OK, capsys.readouterr().err
+    value: dict[str, object] = json.loads(capsys.readouterr().out)
+    return value
+
+
+def test_a_review_with_bad_rows_fails_and_says_which(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "page.html").write_text(page(("mug", "10")))
+    imported(capsys)
+    (tmp_path / "r.csv").write_text("accept,id,field,value\nmaybe,mug,color,Red\nyes,mug,title,Better\n")
+    assert run(["catalog", "tag", "--apply", "r.csv"]) == Exit.FAILED
+    shown = capsys.readouterr()
+    assert "1 accepted" in shown.out and "line 2: accept: got 'maybe'" in shown.err
+    assert run(["catalog", "tag", "absent"]) == Exit.USAGE
+    assert run(["catalog", "tag", "--apply", "r.csv", "--least", "0.5"]) == Exit.USAGE
+    assert run(["catalog", "tag", "--out", "absent/r.csv"]) == Exit.USAGE
+    assert run(["catalog", "tag", "--apply", "absent.csv"]) == Exit.FAILED

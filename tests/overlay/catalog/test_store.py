@@ -45,6 +45,22 @@ def test_search_finds_every_word_in_any_field_and_takes_wildcards_literally(stor
     assert len(store.search("")) == 2 and len(store.search("", limit=1)) == 1
 
 
+def test_accepted_drafts_stand_in_for_what_the_merchant_left_out(store: CatalogStore) -> None:
+    store.put(product("a"), [], "")
+    store.put_draft("a", "color", "Turquoise")
+    store.put_draft("a", "pattern", "striped")
+    assert [one.color for one in (store.get("a"), *store.list())] == ["Turquoise"] * 2
+    assert store.get("a").drafts == ("color", "pattern")
+    assert [one.id for one in store.search("turquoise")] == ["a"]
+    store.put(product("a", color="Red"), [], "")
+    assert (store.get("a").color, store.get("a").drafts) == ("Red", ("pattern",))
+    store.put_draft("a", "pattern", "")
+    assert store.get("a").drafts == ()
+    store.remove("a")
+    store.put(product("a"), [], "")
+    assert store.get("a").drafts == () and store.get("a").color == ""
+
+
 def test_pictures_are_replaced_as_a_whole(store: CatalogStore) -> None:
     store.put(product("m"), [b"0", b"1", b"2"], "")
     path = store.picture_path("m", 2)

@@ -16,7 +16,8 @@ from inference.deadline import RunHandle
 from inference.detection import DetectorSettings, LoadedDetector, load_detector
 from inference.device import DeviceWorker
 from inference.embedder import OnnxEmbedder
-from inference.errors import ModelError, RuntimeStuck
+from inference.enrolment import Enrolment, EnrolmentSettings
+from inference.errors import ModelError, RuntimeStuck, UnknownObject
 from inference.index import IndexHolder, LoadedIndex
 from inference.recovery import Recovery
 from inference.runtime import OrtModel, RuntimeSettings
@@ -320,6 +321,40 @@ async def test_a_failing_embedder_harms_nothing(
         result = await worker.process(picture(number), plan(embed=2))
         await settle(worker)
     assert result.outcome is Outcome.DETECTED
+
+
+async def test_a_hosts_word_is_heard_at_once_and_comes_with_views_to_remember_it_by(
+    device: DeviceWorker, detector: LoadedDetector, embedder: OnnxEmbedder
+) -> None:
+    worker = StreamWorker(
+        CLIP, device=device, detector=detector, embedder=embedder, index=red_index(embedder)
+    )
+    with pytest.raises(UnknownObject, match="object 1"):
+        worker.teach(1, "red-mug", True)
+    for number in range(12):
+        result = await worker.process(picture(number), plan(embed=2))
+        await settle(worker)
+    product = next(track for track in result.tracks if track.label == "product")
+    looks = worker.teach(product.id, "red-mug", False)
+    assert looks and all(look.vector is not None and look.crop is not None for look in looks)
+    assert worker.matcher.match(product.id).product_id != "red-mug"
+    worker.teach(product.id, "blue-mug", True)
+    assert worker.matcher.match(product.id).product_id == "blue-mug"
+
+
+async def test_an_enrolment_gets_looks_at_the_product_even_where_none_were_planned(
+    device: DeviceWorker, detector: LoadedDetector, embedder: OnnxEmbedder
+) -> None:
+    worker = StreamWorker(
+        CLIP, device=device, detector=detector, embedder=embedder, index=red_index(embedder)
+    )
+    worker.enrolment = Enrolment("red-mug", EnrolmentSettings(seconds=1.0, min_whole=0.1))
+    for number in range(40):
+        await worker.process(picture(number), plan(embed=0))
+        await settle(worker)
+    assert worker.enrolment.done and worker.enrolment.looks > 3
+    (only,) = worker.enrolment.taken  # it never changes: one side
+    assert only.crop is not None and only.crop[8, 8, 0] > 150
 
 
 async def test_close_stops_an_embedding(

@@ -124,7 +124,7 @@ class Engine:
             self.search = await open_search(
                 config, self.recognition, self.store, self.shop.ledger, self.clock
             )
-            self._stack.callback(self.search.moments.close)
+            self._stack.callback(self.search.close)
             self.metrics.registry.register(RecorderCollector(self._recorded))
             self._learn()
         if config.server.trace:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
-from overlay.catalog.pictures import encode_jpeg
 from overlay.errors import MessageError
 from overlay.search import MAX_SEARCH_BYTES, decode_search
 from overlay.session import Rate, TokenBucket
@@ -108,9 +106,7 @@ class SearchEndpoints:
         runtime = await self._runtime(request)
         epoch, rtp = (_number(request, name) for name in ("epoch", "rtp"))
         _, moment = await self._searcher.moment(runtime, epoch, rtp)
-        width = min(STILL_WIDTH, moment.pixels.width)
-        height = max(1, round(moment.pixels.height * width / moment.pixels.width))
-        data = await asyncio.to_thread(lambda: encode_jpeg(moment.pixels.scaled(width, height, "rgb")))
+        data = await self._searcher.moments.jpeg(moment, STILL_WIDTH)
         headers = {
             "Cache-Control": "private, no-store",
             "X-Vitrine-Epoch": str(moment.time.epoch),

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from overlay.catalog.pictures import encode_jpeg
 from overlay.samples import Absent
 from stream.clock import Clock
 from stream.pixels import AvPixels
 from stream.stills import decode_last
 from stream.types import EncodedFrame, MediaTime, StreamId
-from vitrine.errors import Busy, NoMoment
+from vitrine.errors import NoMoment
+from vitrine.line import Line
 from vitrine.recorder import Recorder, RecorderSettings, Stretch
 from vitrine.settings import SearchConfig
 from vitrine.sightings import Sightings
@@ -100,7 +101,7 @@ class Moments:
         self.decoded = 0
         self.reused = 0
         self._clock = clock
-        self._pool = ThreadPoolExecutor(1, "moments")
+        self._line = Line("moments", MOST_WAITING)
         self._kept: OrderedDict[tuple[StreamId, MediaTime], AvPixels] = OrderedDict()
         self._running: dict[tuple[StreamId, MediaTime], asyncio.Future[AvPixels]] = {}
 
@@ -137,19 +138,27 @@ class Moments:
             self._kept.move_to_end(key)
         return Moment(stream, stretch.time, pixels, now_ns - stretch.arrived_ns)
 
+    async def jpeg(self, moment: Moment, widest: int) -> bytes:
+        """The picture of a moment, at most `widest` pixels wide.
+
+        Raises:
+            Busy: too many moments wait.
+        """
+        width = min(widest, moment.pixels.width)
+        height = max(1, round(moment.pixels.height * width / moment.pixels.width))
+        return await self._line.submit(lambda: encode_jpeg(moment.pixels.scaled(width, height, "rgb")))
+
     def close(self) -> None:
         """Decode nothing more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._line.close()
 
     async def _decode(self, key: tuple[StreamId, MediaTime], stretch: Stretch) -> AvPixels:
         """Once for all who ask for the same."""
         running = self._running.get(key)
         if running is None:
-            if len(self._running) >= MOST_WAITING:
-                raise Busy(f"search: {len(self._running)} moments wait to be decoded; try again in a moment")
-            loop = asyncio.get_running_loop()
-            running = loop.run_in_executor(self._pool, decode_last, stretch.codec, stretch.units)
-            self._running[key] = running
+            running = self._running[key] = self._line.submit(
+                lambda: decode_last(stretch.codec, stretch.units)
+            )
             running.add_done_callback(lambda done: self._finished(key, done))
         return await asyncio.shield(running)
 

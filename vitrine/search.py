@@ -23,8 +23,9 @@ from stream.types import MediaTime, StreamId
 from vitrine.company import Company
 from vitrine.errors import NoMoment
 from vitrine.hub import StreamRuntime
+from vitrine.line import Line
 from vitrine.looking import Looking, Ranked, chosen, person_guard
-from vitrine.moments import Moment, Moments, StreamMemory
+from vitrine.moments import MOST_WAITING, Moment, Moments, StreamMemory
 from vitrine.recall import followed, related, with_followed
 from vitrine.recognition import Recognition
 from vitrine.settings import Config, SearchConfig
@@ -91,6 +92,7 @@ class Searcher:
         self.config = config
         self.moments = parts.moments
         self._parts = parts
+        self._line = Line("searches", MOST_WAITING)
         self._lists: dict[StreamId, tuple[Mapping[str, int], frozenset[str]]] = {}
 
     async def answer(self, runtime: StreamRuntime, request: SearchRequest) -> Answer:
@@ -116,6 +118,11 @@ class Searcher:
                 return await self._region(runtime, listed, request)
             case Look():
                 return await self._look(runtime, listed, request)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self.moments.close()
+        self._line.close()
 
     async def moment(self, runtime: StreamRuntime, epoch: int, rtp: int) -> tuple[StreamMemory, Moment]:
         """What was on screen at a moment, and what is remembered around it.
@@ -192,7 +199,7 @@ class Searcher:
         if own is None or product_id in listed.hidden:
             raise _unknown(product_id)
         within = self._within(runtime, listed)
-        lists = await asyncio.to_thread(looking.like_product, product_id, _wanted(listed), within)
+        lists = await self._line.submit(lambda: looking.like_product(product_id, _wanted(listed), within))
         ranked = [one for one in _allowed(merged(lists), listed) if one[0] != product_id]
         candidates = [  # of another product none can be "this product"
             one._replace(state=MatchState.SIMILAR) if one.state is MatchState.EXACT else one
@@ -209,7 +216,7 @@ class Searcher:
         if asked.product_id not in products or asked.product_id in listed.hidden:
             raise _unknown(asked.product_id)
         own = products[asked.product_id]
-        rated = await asyncio.to_thread(self._parts.company.of, own, shown, listed.hidden)
+        rated = await self._line.submit(lambda: self._parts.company.of(own, shown, listed.hidden))
         timed.lap("look")
         hits = tuple(
             Hit(
@@ -249,7 +256,7 @@ class Searcher:
                         continue
 
         if len(found) < len(ids):
-            await asyncio.to_thread(others)
+            await self._line.submit(others)
         return found
 
     async def _hits(
@@ -312,7 +319,7 @@ def _answer(
 async def open_search(
     config: Config, recognition: Recognition, store: CatalogStore, ledger: SqliteLedger, clock: Clock
 ) -> Searcher:
-    """What answers the searches of one process, as configured; close its `moments` when done."""
+    """What answers the searches of one process, as configured; close it when done."""
     guard = await asyncio.to_thread(person_guard, recognition) if config.search.enabled else None
     parts = SearchParts(
         looking=Looking(recognition, guard, config.search.device_share, clock),

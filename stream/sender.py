@@ -96,7 +96,7 @@ class StreamSender:
             for index in range(len(frame.payloads)):
                 sequence = self._sequences.take(frame.first + index)
                 if frame is past[0] and index == 0:
-                    writer.write(_packet(frame, index, sequence), self._clock.now_ns())
+                    writer.write([_packet(frame, index, sequence)], self._clock.now_ns())
                 else:
                     self._owed[frame.first + index] = sequence
         if self._owed:
@@ -145,12 +145,16 @@ class StreamSender:
             self._subscription.count(**packets)
 
     async def _send(self, writer: RtpWriter, frame: RelayedFrame) -> None:
+        ready: list[Packet] = []
+        now_ns = self._clock.now_ns()
         for index, payload in enumerate(frame.payloads):
-            now_ns = self._clock.now_ns()
             while delay_ns := self._pacer.delay_ns(len(payload), now_ns):
+                writer.write(ready, now_ns)
+                ready = []
                 await asyncio.sleep(delay_ns / 1e9)
                 now_ns = self._clock.now_ns()
-            writer.write(_packet(frame, index, self._sequences.take(frame.first + index)), now_ns)
+            ready.append(_packet(frame, index, self._sequences.take(frame.first + index)))
+        writer.write(ready, now_ns)
         age_ns = max(self._clock.now_ns() - frame.arrived_ns, 0)
         writer.account(frame.rtp, age_ns, len(frame.payloads), frame.size)
 

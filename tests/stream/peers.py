@@ -112,9 +112,14 @@ class Viewer:
     audio: list[RtpIn] = field(default_factory=list)
 
     @property
+    def ordered(self) -> list[RtpIn]:
+        """The video packets in the order they were numbered in, each once."""
+        return sorted({packet.seq: packet for packet in self.video}.values(), key=lambda packet: packet.seq)
+
+    @property
     def frames(self) -> list[int]:
-        """Timestamps of the complete frames."""
-        return [packet.rtp for packet in self.video if packet.marker]
+        """Timestamps of the frames whose end is there, in order."""
+        return [packet.rtp for packet in self.ordered if packet.marker]
 
     @property
     def receiver(self) -> RTCRtpReceiver:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -26,8 +27,8 @@ class Writer:
         self.accounts: list[tuple[int, int, int, int]] = []
         self.gone = False
 
-    def write(self, packet: Packet, now_ns: int) -> None:
-        self.sent.append((packet.sequence, packet.rtp))
+    def write(self, packets: Sequence[Packet], now_ns: int) -> None:
+        self.sent += [(packet.sequence, packet.rtp) for packet in packets]
 
     def write_again(self, packet: Packet, now_ns: int) -> None:
         if self.gone:

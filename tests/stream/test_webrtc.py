@@ -242,7 +242,7 @@ async def test_viewer_gets_the_publishers_packets_and_timestamps(clip: Path) -> 
         assert set(viewer.frames) <= set(published)
         first = publisher.frame_index(viewer.frames[0])
         assert first is not None and first % 15 == 0  # begins at a keyframe
-        whole = b"".join(p.data for p in viewer.video if p.rtp == viewer.frames[0])
+        whole = b"".join(p.data for p in viewer.ordered if p.rtp == viewer.frames[0])
         assert whole == published[viewer.frames[0]]
         sound = {frame.time.rtp: frame.data for frame in server.sink.audio()}
         assert all(sound[packet.rtp] == packet.data for packet in viewer.audio)
@@ -275,7 +275,7 @@ async def test_who_joins_has_all_since_the_newest_keyframe_without_a_hole(clip: 
             await until(lambda: server.playbacks[0].connected)
             known = {frame.time.rtp for frame in server.sink.video()}
             await until(lambda: len(viewer.frames) > 25)
-            ordered = sorted({p.seq: p for p in viewer.video}.values(), key=lambda packet: packet.seq)
+            ordered = viewer.ordered
             assert ordered[0].rtp in known  # published before the viewer was there, and not made for it
             index = publisher.frame_index(ordered[0].rtp)
             assert index is not None and index % 15 == 0

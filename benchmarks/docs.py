@@ -1,11 +1,11 @@
-"""``python -m benchmarks.docs``: write docs/benchmarks.md and its pictures from the saved results."""
+"""``python -m benchmarks.docs``: docs/benchmarks.md, its pictures and docs/scale.md from saved results."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import machine, scale
 from benchmarks.harness import plot
 from benchmarks.machine import ROOT
 from benchmarks.registry import SUMMARIES, load
@@ -89,5 +89,6 @@ def write(results: Path = RESULTS, docs: Path = DOCS) -> list[str]:
 
 if __name__ == "__main__":
     found = write()
+    scale.main()
     print(f"docs/benchmarks.md: {', '.join(found) or 'no saved results; run one with --save first'}")
     sys.exit(0 if found else 1)

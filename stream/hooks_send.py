@@ -1,8 +1,8 @@
 """The other touch of aiortc's private parts: its sending loop is replaced by ours (see `stream.hooks`).
 
-aiortc makes an object for every packet of every viewer, keeps the last 128 of them for each, and awaits through
-five layers to send one. Here the payloads are shared by all viewers, and a packet is its header and its
-encryption; those of a frame that are equally long share one system call, which costs more than all else.
+aiortc makes an object for every packet of every viewer, keeps the last 128 of them for each, and awaits
+through five layers to send one. Here the payloads are shared by all viewers, and a packet is its header and
+its encryption; those of a frame that are equally long share one system call, which costs more than all else.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from overlay.types import HotspotFrame
 
 log = logging.getLogger(__name__)
 
-RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+RETRY_S = (0.05, 0.1, 0.2, 0.5)
 _PENDING = 4096
 
 _Publication: TypeAlias = tuple[Event | None, Snapshot]
@@ -164,6 +164,8 @@ class StreamPublisher:
                 continue
             except GapError as gap:
                 await self._rewind(gap.last)
+                await asyncio.sleep(RETRY_S[0])  # soon: until then the bus lacks what another node may need
+                continue
             except FencedError as error:
                 self.fenced = True
                 log.warning("fenced off", extra={"stream": self.author.stream, "reason": str(error)})

@@ -10,6 +10,7 @@ event and prints ``last SEQ`` once the last one is stored.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 import time
 
@@ -72,7 +73,7 @@ class Ingest:
             except EngineError:
                 await asyncio.sleep(0.2)
         state = held.snapshot if held else None
-        author = OverlayAuthor(STREAM, state.log if state else "bench-log", state)
+        author = OverlayAuthor(STREAM, state.log if state else secrets.token_urlsafe(6), state)
         self._publisher = StreamPublisher(author, self._bus, fence=fence, start=held)
         self._epoch = author.epoch + 1
         cards = [

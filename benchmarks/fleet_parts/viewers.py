@@ -100,17 +100,15 @@ class Crowd:
             await asyncio.sleep(0.1)
 
 
-class Viewer(asyncio.Protocol):
-    """One viewer over all its connections: a protocol by hand, so that it costs little."""
+class Viewer:
+    """One viewer over all its connections."""
 
     def __init__(self, crowd: Crowd, port: int) -> None:
         self.seq: int | None = None
         self.joined = asyncio.Event()
         self._crowd, self._port = crowd, port
         self._log = b""
-        self._transport: asyncio.Transport | None = None
-        self._data = b""
-        self._open = False
+        self._wire: Wire | None = None
         self._attempts = 0
         self._drained = False
         self._task: asyncio.Task[None] | None = None
@@ -124,8 +122,8 @@ class Viewer(asyncio.Protocol):
 
     def cut(self) -> None:
         """Lose the connection."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self._wire is not None:
+            self._wire.abort()
 
     def gap(self, kind: str, now: float) -> float:
         """Longest time without `kind` since the last call, in seconds; what goes on now counts."""
@@ -147,78 +145,34 @@ class Viewer(asyncio.Protocol):
             self._attempts += 1
             try:
                 async with self._crowd.connecting:
-                    async with asyncio.timeout(3):
-                        await loop.create_connection(lambda: self, "127.0.0.1", self._port)
+                    _, self._wire = await loop.create_connection(
+                        lambda: Wire(self, self._port), "127.0.0.1", self._port
+                    )
                 return
-            except (OSError, TimeoutError):
+            except OSError:
                 continue
 
-    # ---- asyncio.Protocol ----------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the upgrade."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport, self._data, self._open = transport, b"", False
-        key = base64.b64encode(os.urandom(16)).decode()
-        transport.write(
-            f"GET /ws/bench HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n"
-            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes of the answer, then frames."""
-        data = self._data + data if self._data else data
-        if not self._open:
-            head, end, data = data.partition(b"\r\n\r\n")
-            if not end:
-                self._data = head
-                return
-            if not head.startswith(b"HTTP/1.1 101"):
-                self.cut()
-                return
-            self._open = True
-            hello: dict[str, object] = {"t": "hello", "v": 1}
-            if self.seq is not None:
-                hello["resume"] = {"log": self._log.decode(), "seq": self.seq}
-            self._send(0x81, json.dumps(hello).encode())
-        self._data = self._frames(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Come back."""
-        self._transport = None
+    def lost(self) -> None:
+        """The connection is gone: come back."""
+        self._wire = None
         self._crowd.counted.reconnects += 1
         self.start()
 
-    # ---- messages ------------------------------------------------------------------------------------------
+    def hello(self) -> bytes:
+        """What to say first."""
+        hello: dict[str, object] = {"t": "hello", "v": 1}
+        if self.seq is not None:
+            hello["resume"] = {"log": self._log.decode(), "seq": self.seq}
+        return json.dumps(hello).encode()
 
-    def _send(self, head: int, payload: bytes) -> None:
-        if self._transport is not None:  # a mask of zeros leaves the payload as it is
-            self._transport.write(bytes((head, 0x80 | len(payload))) + b"\0\0\0\0" + payload)
+    def closing(self, code: int) -> None:
+        """The gateway closes."""
+        self._crowd.counted.closes[code] += 1
+        self._drained = code == 1001
 
-    def _frames(self, data: bytes) -> bytes:
-        """Take whole frames; returns what is left."""
-        while len(data) >= 2:
-            size, start = data[1], 2
-            if size == 126:
-                size, start = int.from_bytes(data[2:4], "big"), 4
-            elif size == 127:
-                size, start = int.from_bytes(data[2:10], "big"), 10
-            if len(data) < start + size:
-                break
-            self._frame(data[0] & 15, data[start : start + size])
-            data = data[start + size :]
-        return data
-
-    def _frame(self, opcode: int, payload: bytes) -> None:
-        if opcode == 9:
-            self._send(0x8A, payload)
-        elif opcode == 8:
-            code = int.from_bytes(payload[:2], "big")
-            self._crowd.counted.closes[code] += 1
-            self._drained = code == 1001
-            self.cut()
-        elif payload.startswith(b'{"t":"pos"'):
+    def take(self, payload: bytes) -> None:
+        """One message."""
+        if payload.startswith(b'{"t":"pos"'):
             self._crowd.counted.positions += 1
             self._note("positions")
         elif payload.startswith(b'{"t":"evt"'):
@@ -260,6 +214,79 @@ class Viewer(asyncio.Protocol):
             self._crowd.counted.resumed += 1
         self._log, self.seq = log, seq
         self.joined.set()
+
+
+class Wire(asyncio.Protocol):
+    """One connection: websockets by hand, so that it costs little."""
+
+    def __init__(self, viewer: Viewer, port: int) -> None:
+        self._viewer, self._port = viewer, port
+        self._transport: asyncio.Transport | None = None
+        self._data = b""
+        self._open = False
+
+    def abort(self) -> None:
+        """Cut it."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask for the upgrade."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        key = base64.b64encode(os.urandom(16)).decode()
+        transport.write(
+            f"GET /ws/bench HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the answer, then frames."""
+        data = self._data + data if self._data else data
+        if not self._open:
+            head, end, rest = data.partition(b"\r\n\r\n")
+            if not end:
+                self._data = data
+                return
+            if not head.startswith(b"HTTP/1.1 101"):
+                self.abort()
+                return
+            self._open, data = True, rest
+            self._send(0x81, self._viewer.hello())
+        self._data = self._frames(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the viewer."""
+        self._transport = None
+        self._viewer.lost()
+
+    def _send(self, head: int, payload: bytes) -> None:
+        if self._transport is not None:  # a mask of zeros leaves the payload as it is
+            self._transport.write(bytes((head, 0x80 | len(payload))) + b"\0\0\0\0" + payload)
+
+    def _frames(self, data: bytes) -> bytes:
+        """Take whole frames; returns what is left."""
+        while len(data) >= 2:
+            size, start = data[1], 2
+            if size == 126:
+                size, start = int.from_bytes(data[2:4], "big"), 4
+            elif size == 127:
+                size, start = int.from_bytes(data[2:10], "big"), 10
+            if len(data) < start + size:
+                break
+            self._frame(data[0] & 15, data[start : start + size])
+            data = data[start + size :]
+        return data
+
+    def _frame(self, opcode: int, payload: bytes) -> None:
+        if opcode == 9:
+            self._send(0x8A, payload)
+        elif opcode == 8:
+            self._viewer.closing(int.from_bytes(payload[:2], "big"))
+            self.abort()
+        else:
+            self._viewer.take(payload)
 
 
 async def main() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import fleet
-from benchmarks.fleet_parts.viewers import Crowd, Viewer
+from benchmarks.fleet_parts.viewers import Crowd, Viewer, Wire
 from benchmarks.harness import plot
 from benchmarks.report import Report, Row
 
@@ -29,10 +29,12 @@ def event(seq: int) -> bytes:
 def counted(*frames: bytes, split: int = 0) -> Viewer:
     crowd = Crowd(1, 1, [1])
     (viewer,) = crowd.viewers
-    viewer.data_received(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+    wire = Wire(viewer, 1)
+    wire.data_received(b"HTTP/1.1 101 Switching ")
+    wire.data_received(b"Protocols\r\n\r\n")
     data = b"".join(frames)
     for begin in range(0, len(data), split or len(data)):
-        viewer.data_received(data[begin : begin + (split or len(data))])
+        wire.data_received(data[begin : begin + (split or len(data))])
     return viewer
 
 

@@ -122,7 +122,7 @@ def judged(rows: Sequence[Row]) -> list[Target]:
 
 
 async def _film_all(films: Sequence[Case], settings: Settings) -> list[Row]:
-    seconds = settings.seconds or (5.0 if settings.quick else 12.0)
+    seconds = settings.seconds or (3.0 if settings.quick else 12.0)
     motion = ellipse()
     rows: list[Row] = []
     async with AsyncExitStack() as stack:

@@ -201,3 +201,40 @@ async def test_listeners_get_every_published_result() -> None:
         await settle()
         pipeline.close()
     assert heard == [(6000, False)]
+
+
+class Regional(Always):
+    """Plans to look at the part of the picture that the worker names."""
+
+    def plan(self, arrived_ns: int, now_ns: int, demand: Demand, region: Callable[[], Box | None]) -> Plan:
+        return replace(super().plan(arrived_ns, now_ns, demand, region), region=region())
+
+
+class Looking(GatedWorker):
+    """Needs a look at a quarter of the second frame only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked: list[Box | None] = []
+
+    async def process(self, frame: Frame, plan: Plan) -> FrameResult:
+        self.looked.append(plan.region)
+        return await super().process(frame, plan)
+
+    def region(self, frame: Frame) -> Box | None:
+        return Box(0.0, 0.0, 0.5, 0.5) if frame.time.rtp == 3000 else None
+
+
+async def test_the_planner_hears_from_the_worker_which_part_of_this_frame_needs_a_look() -> None:
+    worker, recorder = Looking(), Recorder()
+    pipeline = Pipeline(
+        DEMO, PipelineParts(FakeClock(), Regional(), worker, recorder, recorder), list[EncodedFrame]().append
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(pipeline.run())
+        for number in range(2):
+            pipeline.on_frame(frame(number))
+            worker.gate.put_nowait(Outcome.DETECTED)
+            await settle()
+        pipeline.close()
+    assert worker.looked == [None, Box(0.0, 0.0, 0.5, 0.5)]

@@ -35,7 +35,7 @@ def remembered(data_dir: Path, store: CatalogStore, embedder: OnnxEmbedder) -> T
     finally:
         lessons.close()
     examples = (Example(*lesson) for lesson in found if lesson.product_id in known)
-    return Taught(examples, embedder.calibration.margin)
+    return Taught(examples, embedder.calibration.margin, embedder.calibration.alike(0.4))
 
 
 class Teacher:

@@ -34,7 +34,8 @@ class Embedded:
         looks: of each article, its views.
         queries: of each article, its views as an index is searched with, float32 (n, d).
         settings: the matcher's, with the embedder's calibration.
-        slack: the embedder's margin.
+        slack: the embedder's margin...
+        near: ...and how alike a view must be to a vetoed one, as the engine takes them.
     """
 
     articles: Sequence[Article]
@@ -43,6 +44,7 @@ class Embedded:
     queries: list[Floats]
     settings: MatcherSettings
     slack: float
+    near: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def embed(articles: Sequence[Article], embedder: OnnxEmbedder) -> Embedded:
     queries = [
         embedder.queries(np.stack([one.vector for one in seen if one.vector is not None])) for seen in looks
     ]
-    return Embedded(articles, shelf, looks, queries, settings, own.margin)
+    return Embedded(articles, shelf, looks, queries, settings, own.margin, own.alike(0.4))
 
 
 def _look(view: Picture, embedder: OnnxEmbedder) -> Look:

@@ -43,7 +43,7 @@ def measure(seen: Embedded, tracks: int, seed: int, wanted: Callable[[Article], 
     words = [
         Example(str(n), _vector(seen.looks[n][v]), True) for n in numbers if n in listed for v in taught[n]
     ]
-    index.taught = Taught(words, seen.slack)
+    index.taught = Taught(words, seen.slack, seen.near)
     after = _answers(seen, index, asked, frozenset(listed))
     return {
         "top1_untaught": _top1(before),
@@ -69,7 +69,7 @@ def _vetoed(
         answer = ask(seen, n, taught[n], index, n in inside)[AFTER[-1]]
         if n not in inside and answer.claimed >= 0:
             words += [Example(str(answer.claimed), _vector(seen.looks[n][v]), False) for v in taught[n]]
-    index.taught = Taught(words, seen.slack)
+    index.taught = Taught(words, seen.slack, seen.near)
     after = _answers(seen, index, asked, frozenset(inside))
     kept = [new.claimed == old.article for old, new in zip(before, after, strict=True) if _right(old)]
     return {

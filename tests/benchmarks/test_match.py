@@ -33,7 +33,7 @@ def seen(noise: float, articles: int = 10, views: int = 20) -> Embedded:
     looks = [[Look(vector=vector(rng, one, noise)) for _ in range(views)] for one in directions]
     settings = MatcherSettings(exact=0.6, similar=0.45, margin=0.1)
     queries = [np.stack([one.vector for one in seen if one.vector is not None]) for seen in looks]
-    return Embedded(listed, [one[None] for one in directions], looks, queries, settings, 0.1)
+    return Embedded(listed, [one[None] for one in directions], looks, queries, settings, 0.1, 0.75)
 
 
 def answer(right: bool, score: float = 0.9, margin: float = 0.3, *, inside: bool = True) -> dict[int, Answer]:

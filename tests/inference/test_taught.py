@@ -54,6 +54,13 @@ def test_a_look_alike_that_was_vetoed_does_not_hide_the_product_itself() -> None
     assert asked(index, real)["mug"] == pytest.approx(float(real @ MUG))
 
 
+def test_a_veto_says_nothing_of_what_is_only_somewhat_like_it() -> None:
+    index = holder(Taught([Example("mug", LIVE, False)], slack=0.0, near=0.9))
+    somewhat = vector(0.2, 0.7, 0.6)
+    assert float(somewhat @ MUG) < float(somewhat @ LIVE) < 0.9
+    assert asked(index, somewhat)["mug"] == pytest.approx(float(somewhat @ MUG))
+
+
 def test_a_veto_counts_for_a_query_that_is_shortened_too() -> None:
     index = holder(Taught([Example("mug", LIVE, False)], slack=0.1))
     half = np.asarray(LIVE * 0.5, np.float32)

@@ -38,7 +38,7 @@ from vitrine.figures import VideoStatus
 from vitrine.fleet import Fleet
 from vitrine.hub import Hub, StreamRuntime, video_status
 from vitrine.keys import load_keys
-from vitrine.metrics import DeviceCollector, Metrics, RecorderCollector, VideoCollector
+from vitrine.metrics import DeviceCollector, Metrics, NodeCollector, RecorderCollector, VideoCollector
 from vitrine.moments import stream_memory
 from vitrine.pipeline import Pipeline, PipelineParts
 from vitrine.recognition import Recognition, load_recognition, refresh_index_off_loop
@@ -168,6 +168,7 @@ class Engine:
         """
         config, tasks = self.config, self._tasks
         self._pulls += await self.fleet.join(tasks, describe)
+        self.metrics.registry.register(NodeCollector(self.fleet.record))
         if self.role == "gateway":
             return
         self._pulls.append(tasks.create_task(self.streams.run(), name="streams"))

@@ -30,6 +30,7 @@ from vitrine.diagnose import Recent, diagnose
 from vitrine.figures import FrameCounts, Percentiles, StreamFigures, StreamStatus, VideoStatus
 from vitrine.recorder import RecorderStatistics
 from vitrine.rolling import Rolling
+from vitrine.studio.nodes import NodeRecord
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 MS: Final = 1e-6
@@ -335,3 +336,22 @@ class RecorderCollector(Collector):
             span.add_metric((stream,), seen.span_ns * SECONDS)
             skipped.add_metric((stream,), seen.skipped)
         yield from (held, span, skipped)
+
+
+class NodeCollector(Collector):
+    """This node among the others, at every scrape: what autoscaling goes by.
+
+    Args:
+        record: the node as it is now.
+    """
+
+    def __init__(self, record: Callable[[], NodeRecord]) -> None:
+        self._record = record
+
+    def collect(self) -> Iterator[Metric]:
+        """See `prometheus_client`."""
+        told = self._record()
+        yield GaugeMetricFamily("vitrine_node_viewers", "Viewers on this node.", sum(told.viewers.values()))
+        yield GaugeMetricFamily("vitrine_node_streams", "Streams that this node holds.", len(told.streams))
+        yield GaugeMetricFamily("vitrine_node_load", "Of what this node may take; 1 is all of it.", told.load)
+        yield GaugeMetricFamily("vitrine_node_draining", "1 while this node ends.", int(told.draining))

@@ -47,7 +47,7 @@ def compose() -> Any:
 
 
 def manifests() -> dict[tuple[str, str], Any]:
-    files = ("namespace.yaml", "redis.yaml", "vitrine.yaml")
+    files = ("namespace.yaml", "redis.yaml", "vitrine.yaml", "gateway.yaml")
     found = [one for file in files for one in documents(DEPLOY / "kubernetes" / file)]
     return {(one["kind"], one["metadata"]["name"]): one for one in found}
 
@@ -171,7 +171,7 @@ def test_source_of_the_example_is_a_path_of_mediamtx() -> None:
 
 def test_pods_run_without_root_and_are_probed() -> None:
     found = dict(pods())
-    assert set(found) == {"vitrine", "redis"}
+    assert set(found) == {"vitrine", "gateway", "redis"}
     for name, pod in found.items():
         assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 0, name
         for container in pod["containers"]:
@@ -185,6 +185,23 @@ def test_pods_run_without_root_and_are_probed() -> None:
     )
     assert vitrine["readinessProbe"]["httpGet"]["path"] == "/readyz"
     assert vitrine["ports"][0]["containerPort"] == 8080
+
+
+def test_pods_take_roles_that_exist_and_names_of_their_own() -> None:
+    roles = {}
+    for name, pod in pods():
+        args = pod["containers"][0].get("args", ())
+        if "--role" in args:
+            env = {one["name"]: one for one in pod["containers"][0]["env"]}
+            assert env["VITRINE_FLEET__NODE"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+            roles[name] = args[args.index("--role") + 1]
+            values = {
+                key: one["value"] for key, one in env.items() if key.startswith("VITRINE_") and "value" in one
+            }
+            values = {key: value.replace("$(HOST_IP)", "10.0.0.5") for key, value in values.items()}
+            config = load_config(DEPLOY / "kubernetes" / "vitrine.toml", values, {"fleet.role": roles[name]})
+            assert not config.bus.alone
+    assert roles == {"vitrine": "ingest", "gateway": "gateway"}
 
 
 def test_services_select_the_pods_there_are() -> None:
@@ -253,5 +270,6 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 def test_kubectl_puts_the_manifests_together() -> None:
     made = accepted([tool("kubectl"), "kustomize", DEPLOY / "kubernetes"])
     kinds = re.findall(r"^kind: (\w+)$", made, re.MULTILINE)
-    assert sorted(kinds) == ["ConfigMap", "Namespace", "Service", "Service", "StatefulSet", "StatefulSet"]
-    assert made.count("namespace: vitrine") == 5
+    parts = ["ConfigMap", "HorizontalPodAutoscaler", "Namespace", *["Service"] * 3, *["StatefulSet"] * 3]
+    assert sorted(kinds) == parts
+    assert made.count("namespace: vitrine") == 8

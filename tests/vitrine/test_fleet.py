@@ -200,6 +200,16 @@ async def test_each_role_serves_its_own(rig: FleetRig) -> None:
 
 @HERE
 @pytest.mark.redis
+async def test_every_node_exports_what_autoscaling_goes_by(rig: FleetRig) -> None:
+    for server in rig.servers.values():
+        async with rig.http.get(f"{server.url}/metrics") as reply:
+            text = await reply.text()
+        for name in ("viewers", "streams", "load", "draining"):
+            assert f"\nvitrine_node_{name} " in text, name
+
+
+@HERE
+@pytest.mark.redis
 async def test_streams_of_all_nodes_are_listed_on_each(rig: FleetRig) -> None:
     first, second = rig.servers["a"].url, rig.servers["b"].url
     for url, name in ((first, "one"), (second, "two")):

@@ -22,6 +22,7 @@ SETTLE_S = 12.0
 PAGES = {
     "viewer": ((1280, 760), "viewer"),
     "viewer-phone": ((390, 844), "viewer"),
+    "search": ((1280, 760), "viewer"),
     "host": ((1280, 800), "host"),
     "operator": ((1280, 1000), "operator"),
 }
@@ -51,6 +52,10 @@ async def main() -> None:
                 if name == "viewer-phone":
                     await page.locator("button.spot >> visible=true").first.click()
                     await page.wait_for_selector("#card[open]")
+                    await page.wait_for_timeout(600)
+                if name == "search":
+                    await page.click("#seek")
+                    await page.wait_for_selector("#results .likeness")
                     await page.wait_for_timeout(600)
                 await page.screenshot(path=str(IMAGES / f"{name}.png"))
                 print(f"docs/images/{name}.png")

@@ -30,12 +30,14 @@ TITLES: dict[str, str] = {
 _READY = """() => !document.querySelector('#seek').hidden
   && !document.querySelector('#veil').checkVisibility({ visibilityProperty: true })
   && document.querySelector('vitrine-overlay').shown.rtp > 0"""
+# The two serums differ by a word on the label: which is which is a matter for benchmarks.
 _LARGEST = """() => {
   const overlay = document.querySelector('vitrine-overlay'), at = overlay.getBoundingClientRect();
   const { x, y, width, height } = overlay.diagnostics.picture;
   const inside = ({ x0, y0, x1, y1 }) => Math.min(x0, y0) > 0.04 && Math.max(x1, y1) < 0.96;
   const size = ({ x0, y0, x1, y1 }) => (x1 - x0) * (y1 - y0);
-  const [spot] = overlay.shown.spots.filter(inside).toSorted((a, b) => size(b) - size(a));
+  const twin = ({ pid }) => /Serum/.test(overlay.products.find((card) => card.pid === pid)?.title);
+  const [spot] = overlay.shown.spots.filter((one) => inside(one) && !twin(one)).toSorted((a, b) => size(b) - size(a));
   return spot && [at.left + x + spot.x0 * width, at.top + y + spot.y0 * height,
     at.left + x + spot.x1 * width, at.top + y + spot.y1 * height];
 }"""
@@ -100,6 +102,13 @@ async def box_on(viewer: Any) -> BOX:
     return x0, y0, x1, y1
 
 
+async def answered_here(viewer: Any) -> dict[str, Any]:
+    """The query about the box as it is now, once it is answered."""
+    box = list(await box_on(viewer))
+    near = f"query.box?.every((value, index) => Math.abs(value - {box}[index]) < 0.001)"
+    return await answered(viewer, near)
+
+
 async def press(viewer: Any, key: str, times: int) -> None:
     for _ in range(times):
         await viewer.keyboard.press(key)
@@ -129,20 +138,19 @@ async def test_a_box_drawn_on_the_moving_picture_and_adjusted_by_keys_finds_prod
         await viewer.mouse.move((place[0] + place[2]) / 2, (place[1] + place[3]) / 2, steps=3)
         await viewer.mouse.move(place[2] + 6, place[3] + 6, steps=3)
         await viewer.mouse.up()
-        query = await answered(viewer, "query.mode === 'similar' && query.box")
+        query = await answered_here(viewer)  # not what was asked on the way
         objects = truth_at(server, query["rtp"])
         drawn = product_under(objects, tuple(query["box"]))
         assert iou(drawn.box, tuple(query["box"])) > 0.4
         assert await first_hit(viewer) == drawn.product_id
 
         whole = [one for one in objects if one.product_id and one.visibility > 0.8 and one != drawn]
+        whole = [one for one in whole if not one.product_id.startswith("lumen-serum")]
         other = max(whole, key=lambda one: (min(one.box) > 0.02 and max(one.box) < 0.98, one.visibility))
         await steer(viewer, other.box)
         await viewer.keyboard.press("Enter")
         assert iou(await box_on(viewer), other.box) > 0.6
-        wire = [round(value, 2) for value in await box_on(viewer)]
-        at = f"query.box.every((value, index) => Math.abs(value - {wire}[index]) < 0.006)"
-        again = await answered(viewer, at)
+        again = await answered_here(viewer)
         assert (again["epoch"], again["rtp"]) == (query["epoch"], query["rtp"])  # the picture was held
         assert await first_hit(viewer) == other.product_id
         label = await viewer.get_attribute(".search-box", "aria-label")

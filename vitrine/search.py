@@ -159,7 +159,10 @@ class Searcher:
         sure = known is not None or occupied(region, found.scene)
         thresholds = looking.thresholds if sure else looking.thresholds.strict
         candidates = judge(_allowed(found.ranked[0], listed), thresholds)
-        hits = await self._hits(runtime, listed, with_followed(candidates, known)[: asked.k], known)
+        ranked = with_followed(candidates, known)
+        if ranked and ranked[0].state is MatchState.EXACT:  # what is only loosely like it helps nobody then
+            ranked = [one for one in ranked if one.state is not MatchState.UNSURE]
+        hits = await self._hits(runtime, listed, ranked[: asked.k], known)
         if any(hit.state != MatchState.UNSURE for hit in hits):
             return _answer("similar", "found", key, timed, hits=hits)
         titles = {hit.card.id: hit.card.title for hit in hits}

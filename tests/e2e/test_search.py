@@ -37,7 +37,8 @@ _LARGEST = """() => {
   const inside = ({ x0, y0, x1, y1 }) => Math.min(x0, y0) > 0.04 && Math.max(x1, y1) < 0.96;
   const size = ({ x0, y0, x1, y1 }) => (x1 - x0) * (y1 - y0);
   const twin = ({ pid }) => /Serum/.test(overlay.products.find((card) => card.pid === pid)?.title);
-  const [spot] = overlay.shown.spots.filter((one) => inside(one) && !twin(one)).toSorted((a, b) => size(b) - size(a));
+  const known = overlay.shown.spots.filter((one) => inside(one) && !twin(one));
+  const [spot] = known.toSorted((a, b) => size(b) - size(a));
   return spot && [at.left + x + spot.x0 * width, at.top + y + spot.y0 * height,
     at.left + x + spot.x1 * width, at.top + y + spot.y1 * height];
 }"""

@@ -204,6 +204,21 @@ def test_pods_take_roles_that_exist_and_names_of_their_own() -> None:
     assert roles == {"vitrine": "ingest", "gateway": "gateway"}
 
 
+def test_pods_grow_with_figures_that_exist_and_ingest_never_shrinks_under_a_stream() -> None:
+    asked = set()
+    for one in documents(DEPLOY / "kubernetes" / "autoscaling.yaml"):
+        target = one["spec"]["scaleTargetRef"]
+        assert (target["kind"], target["name"]) in manifests()
+        asked |= {m["pods"]["metric"]["name"] for m in one["spec"]["metrics"] if m["type"] == "Pods"}
+        if target["name"] == "vitrine":
+            assert one["spec"]["behavior"]["scaleDown"]["selectPolicy"] == "Disabled"
+    rules = documents(DEPLOY / "kubernetes" / "adapter.yaml")[0]["rules"]["custom"]
+    assert (
+        asked == {rule["seriesQuery"].split("{")[0] for rule in rules} == {"vitrine_viewers", "vitrine_live"}
+    )
+    assert asked <= METRICS
+
+
 def test_services_select_the_pods_there_are() -> None:
     for (kind, name), one in manifests().items():
         if kind == "Service":
@@ -270,6 +285,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 def test_kubectl_puts_the_manifests_together() -> None:
     made = accepted([tool("kubectl"), "kustomize", DEPLOY / "kubernetes"])
     kinds = re.findall(r"^kind: (\w+)$", made, re.MULTILINE)
-    parts = ["ConfigMap", "HorizontalPodAutoscaler", "Namespace", *["Service"] * 3, *["StatefulSet"] * 3]
+    parts = ["ConfigMap", *["HorizontalPodAutoscaler"] * 2, "Namespace"]
+    parts += [*["Service"] * 3, *["StatefulSet"] * 3]
     assert sorted(kinds) == parts
-    assert made.count("namespace: vitrine") == 8
+    assert made.count("namespace: vitrine") == 9

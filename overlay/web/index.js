@@ -1,4 +1,4 @@
-/** The front page: which shows there are. */
+/** The front page: which shows there are, and which recordings of some. */
 
 import { byId, count, getJson, h, icon, poll, setText } from "./page.js";
 
@@ -19,6 +19,15 @@ function show(streams) {
         icon("next")),
       h("a.quiet", { href: `/host/${encodeURIComponent(id)}` }, "Host"))));
 }
+
+function showReplays(replays) {
+  const list = replays.filter((replay) => typeof replay?.name === "string");
+  byId("recorded").hidden = list.length === 0;
+  byId("replays").replaceChildren(...list.map(({ name, title }) =>
+    h("li.show", {}, h("a.watch-link", { href: `/replay/${encodeURIComponent(name)}/` }, h("span.name", {}, String(title || name)), icon("next")))));
+}
+
+getJson("/api/replays").then(({ replays }) => showReplays(Array.isArray(replays) ? replays : []), () => {}); // shows matter more
 
 poll(async () => {
   try {

@@ -148,7 +148,7 @@ def _prepare(config: Config) -> None:
     from vitrine.tagging.video import prepare
 
     if not prepare(config):
-        note("the catalogue is empty: objects are tagged without products ('vitrine catalog import FEED')")
+        note("no product can be recognised; only objects are looked for ('vitrine catalog import FEED')")
 
 
 def _run(jobs: list[TagJob], executor: Executor, quiet: bool) -> list[TagReport]:

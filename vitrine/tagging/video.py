@@ -15,6 +15,7 @@ from typing import Final
 from PIL import Image
 
 from inference.device import DeviceWorker
+from overlay.catalog.importer import embed_missing
 from overlay.catalog.store import CatalogStore
 from overlay.messages import Card
 from overlay.types import Product
@@ -80,8 +81,10 @@ def tag_video(job: TagJob, on_progress: Callable[[int, int], None] | None = None
 def prepare(config: Config) -> int:
     """Bring the product index up to date before several processes want it. Blocking.
 
+    Products that this embedder has not seen yet (another one made the catalogue's vectors) are embedded.
+
     Returns:
-        How many products there are.
+        How many products can be recognised.
 
     Raises:
         EngineError: the models or the catalogue cannot be used.
@@ -89,8 +92,8 @@ def prepare(config: Config) -> int:
     recognition = _recognition(config.inference)
     store = CatalogStore(config.server.data_dir)
     try:
-        refresh_index(store, config.server.data_dir, recognition.embedder, recognition.index)
-        return len(store)
+        asyncio.run(embed_missing(store, recognition.embedder))
+        return refresh_index(store, config.server.data_dir, recognition.embedder, recognition.index)
     finally:
         store.close()
 

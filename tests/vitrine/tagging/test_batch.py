@@ -11,16 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import imageio_ffmpeg
+import numpy as np
 import pytest
 from PIL import Image
 
+from overlay.catalog.pictures import encode_jpeg
+from overlay.catalog.store import CatalogStore
 from tests.inference.models import colour_embedder, yolox_model
+from tests.overlay.builders import product
 from tests.stream.media import write_clip
 from vitrine.config import Config, InferenceConfig, ServerConfig
 from vitrine.tagging import video
 from vitrine.tagging.job import TagJob, TagReport, TagState
 from vitrine.tagging.pool import InProcess, ProcessPool
-from vitrine.tagging.video import tag_video
+from vitrine.tagging.video import prepare, tag_video
 
 
 @pytest.fixture
@@ -64,6 +68,13 @@ def test_what_is_whole_is_skipped_and_what_is_not_is_done_again(job: TagJob) -> 
     assert tag_video(job).state is TagState.TAGGED
     other = replace(job, settings=replace(job.settings, every=2))
     assert tag_video(other).state is TagState.TAGGED
+
+
+def test_products_without_vectors_of_this_model_are_embedded_before_a_batch(config: Config) -> None:
+    store = CatalogStore(config.server.data_dir)
+    store.put(product("a"), [encode_jpeg(np.full((64, 64, 3), 200, np.uint8))], "")
+    store.close()
+    assert prepare(config) == 1
 
 
 def test_jobs_and_reports_travel(job: TagJob) -> None:

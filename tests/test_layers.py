@@ -89,6 +89,10 @@ CORES = (
     "vitrine/diagnose.py",
     "vitrine/hold.py",
     "vitrine/rolling.py",
+    "vitrine/studio/lease.py",
+    "vitrine/studio/nodes.py",
+    "vitrine/studio/placement.py",
+    "vitrine/studio/survey.py",
     "vitrine/recorder.py",
     "vitrine/sightings.py",
 )

@@ -119,7 +119,7 @@ class Server:
             *Replays(self._config.server.data_dir, engine.auth).routes(),
             web.get("/ws/{stream}", upgrade),
         ]
-        self._forward = Forward(engine.fleet.name)
+        self._forward = Forward(engine.auth)
         app = build_app(routes, [self._forward.middleware], pages=engine.role != "ingest")
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()

@@ -166,6 +166,8 @@ def _bus(config: Config) -> tuple[Verdict, str]:
     if url == "memory":
         return Verdict.OK, "in memory: one process"
     parts = urlsplit(url)
+    if parts.scheme == "redis+sentinel":  # a sentinel answers as a server does; the first one will do
+        parts = urlsplit(f"redis://{parts.netloc.rpartition('@')[2].split(',')[0]}")
     where = parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
     try:
         with _connect(parts) as link:

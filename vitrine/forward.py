@@ -14,11 +14,14 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
+from vitrine.auth import Authenticator, Role
+from vitrine.errors import AuthError
 from vitrine.fleet import Elsewhere
 from vitrine.studio.nodes import Node
 
 HOP: Final = "Vitrine-Via"
-"""Set on what was passed on once: it is not passed on again."""
+"""Set on what was passed on once: it is not passed on again. Holds a token that only nodes can make."""
+_HOP_S: Final = 30
 BODY: Final = web.RequestKey("body", bytes)
 """Where a handler that read the body itself leaves it in the request."""
 _TIMEOUT_S: Final = 10.0
@@ -34,20 +37,30 @@ _UP: Final = (
     "Allow",
     "Cache-Control",
     "WWW-Authenticate",
+    "X-Vitrine-Epoch",
+    "X-Vitrine-Rtp",
 )
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def from_node(request: web.Request, auth: Authenticator) -> bool:
+    """Another node passed `request` on: what a single asker may do was looked at there."""
+    try:
+        return HOP in request.headers and bool(auth.check(request.headers[HOP], Role.OPERATOR, None))
+    except AuthError:
+        return False
 
 
 class Forward:
     """Middleware for what handlers say is `Elsewhere`. Close it at the end.
 
     Args:
-        name: of this node.
+        auth: signs what is passed on.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, auth: Authenticator) -> None:
+        self._auth = auth
         self._session: aiohttp.ClientSession | None = None
 
     @web.middleware
@@ -82,7 +95,7 @@ class Forward:
                 request.method,
                 url,
                 data=await request.read() if body is None else body,
-                headers={**headers, HOP: self._name},
+                headers={**headers, HOP: self._auth.mint(Role.OPERATOR, None, _HOP_S)},
                 allow_redirects=False,
             ) as reply:
                 kept = {name: reply.headers[name] for name in _UP if name in reply.headers}

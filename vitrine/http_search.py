@@ -17,6 +17,7 @@ from stream.types import stream_id
 from vitrine.auth import Authenticator, Role
 from vitrine.config import SearchConfig
 from vitrine.errors import Busy, NoMoment
+from vitrine.forward import from_node
 from vitrine.hub import StreamRuntime
 from vitrine.search import Searcher
 from vitrine.streams import Streams
@@ -122,18 +123,21 @@ class SearchEndpoints:
             raise EngineError(str(error), code="stream-name", http_status=400) from None
         peer = request.remote or ""
         who = self._auth.check(request.headers.get("Authorization"), Role.VIEW, stream, peer=peer)
+        if not from_node(request, self._auth):
+            self._count(peer if who.subject in ("anonymous", "key") else who.subject)
         await self._streams.require(stream)
         runtime = self._streams.hub.get(stream)
         if runtime.memory is None and request.method != "GET":
             raise NoMoment("search: this server does not search; set search.enabled", code="search-off")
-        asker = peer if who.subject in ("anonymous", "key") else who.subject
+        return runtime
+
+    def _count(self, asker: str) -> None:
         if not self._limit.take(asker, self._clock.now_ns()):
             raise Busy(
                 f"search: more than {self._config.per_second:g} a second; wait a second",
                 code="search-too-many",
                 http_status=429,
             )
-        return runtime
 
 
 async def _body(request: web.Request) -> bytes:

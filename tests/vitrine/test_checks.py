@@ -71,6 +71,13 @@ def test_redis_is_asked(config: Config, answer: bytes, verdict: Verdict) -> None
     assert found.verdict is verdict and "pw-x" not in found.words
 
 
+def test_the_first_sentinel_is_asked(config: Config) -> None:
+    with answering(b"+PONG\r\n") as port:
+        url = f"redis+sentinel://:pw-x@127.0.0.1:{port},other:26379/shows"
+        found = check(replace(config, bus=BusConfig(url=Secret(url))), "bus")
+    assert found.verdict is Verdict.OK and "pw-x" not in found.words
+
+
 def test_a_redis_that_is_not_there_says_how_to_go_on(config: Config, tmp_path: Path) -> None:
     found = check(replace(config, bus=BusConfig(url=Secret(f"unix://{tmp_path}/absent.sock"))), "bus")
     assert found.verdict is Verdict.FAILED and "start it or set bus.url" in found.words

@@ -182,6 +182,21 @@ async def test_host_and_viewers_of_the_video_reach_the_holder_through_a_gateway(
 
 @HERE
 @pytest.mark.redis
+async def test_searches_of_many_viewers_are_limited_at_their_gateway_and_not_again(rig: FleetRig) -> None:
+    gateway, holder = rig.servers["g"], rig.servers["b"]
+    assert (await rig.post(f"{holder.url}/whip/look", await offer(), **PUBLISH))[0] == 201
+    made_up = {"Vitrine-Via": "made-up"}
+    path, statuses = "/api/streams/look/search", []
+    for _ in range(40):
+        async with rig.http.get(f"{holder.url}{path}", headers=made_up) as reply:
+            statuses.append(reply.status)
+    assert 429 in statuses, "a header that no node signed changes nothing"
+    async with rig.http.get(f"{gateway.url}{path}") as reply:
+        assert reply.status == 200, "counted at the gateway, where this one is the first"
+
+
+@HERE
+@pytest.mark.redis
 async def test_each_role_serves_its_own(rig: FleetRig) -> None:
     gateway, ingest = rig.servers["g"], rig.servers["a"]
     assert not gateway.engine.recognises and ingest.engine.recognises

@@ -51,7 +51,6 @@ class EnrolmentSettings:
     Attributes:
         seconds: media time looked at; it ends before when all views are there.
         views: wanted.
-        least: views below which nothing can be said.
         alike: cosine from which on two views show the same side.
         min_sharp: share of the sharpest look so far that a view needs.
         min_whole: of the product that has to be in sight and large enough.
@@ -60,7 +59,6 @@ class EnrolmentSettings:
 
     seconds: float = 10.0
     views: int = 12
-    least: int = 3
     alike: float = 0.95
     min_sharp: float = 0.6
     min_whole: float = 0.5

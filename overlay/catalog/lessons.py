@@ -192,12 +192,6 @@ class LessonStore:
         with self._transaction() as db:
             return [(int(number), bytes(picture)) for number, picture in db.execute(query, (model_hash,))]
 
-    def pictures(self, product_id: str, kind: LessonKind) -> list[bytes]:
-        """JPEGs of the remembered views of a product, oldest first."""
-        query = "SELECT picture FROM lessons WHERE product = ? AND kind = ? ORDER BY number"
-        with self._transaction() as db:
-            return [bytes(picture) for (picture,) in db.execute(query, (product_id, kind.value))]
-
     def summary(self) -> list[Lessons]:
         """What is remembered, by product."""
         found: dict[str, Lessons] = {}

@@ -59,7 +59,7 @@ def claimed(server: Server, track_id: int) -> Match:
 def remembered(folder: Path, product: str, kind: LessonKind) -> int:
     store = LessonStore(folder / "state")
     try:
-        return len(store.pictures(product, kind))
+        return sum(one.views[kind] for one in store.summary() if one.product_id == product)
     finally:
         store.close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from overlay.catalog.lessons import LessonKind, LessonStore
+from overlay.catalog.lessons import LessonStore
 from stream.sources.synthetic import show_path
 from vitrine.cli import run
 from vitrine.cli.output import Exit
@@ -27,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kept(folder: Path, product: str) -> int:
     lessons = LessonStore(folder)
     try:
-        return len(lessons.pictures(product, LessonKind.ENROLLED))
+        return sum(one.views["enrolled"] for one in lessons.summary() if one.product_id == product)
     finally:
         lessons.close()
 

@@ -102,6 +102,11 @@ def enroll(
     keep = frozenset[str]() if dry_run else frozenset({*TOLD, *(("not",) if force else ())})
     job = _Job(product_id, source or str(video), video is not None, seconds, keep, as_json)
     verdict, kept, words = asyncio.run(_enroll(loaded, job))
+    _tell(product_id, verdict, kept, words, as_json)
+    raise typer.Exit(Exit.OK if verdict.telling in TOLD else Exit.FAILED)
+
+
+def _tell(product_id: str, verdict: Verdict, kept: int, words: str, as_json: bool) -> None:
     if as_json:
         from msgspec import to_builtins
 
@@ -110,7 +115,6 @@ def enroll(
         out().print(words, soft_wrap=True, highlight=False, markup=False)
         heard = f"{kept} views kept; a server that is running hears them after its next start"
         note(heard if kept else "nothing kept")
-    raise typer.Exit(Exit.OK if verdict.telling in TOLD else Exit.FAILED)
 
 
 async def _enroll(config: Config, job: _Job) -> tuple[Verdict, int, str]:

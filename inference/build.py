@@ -94,6 +94,7 @@ def _unit(batch: list[tuple[str, Floats]], dim: int) -> Floats:
     if len(bad):
         product, vector = batch[int(bad[0])]
         raise _refused(product, vector, dim)
+    lengths[np.abs(lengths - 1.0) < 1e-6] = 1.0  # what is unit already stays as it is, to the bit
     return np.ascontiguousarray(rows / lengths, np.float32)
 
 

@@ -2,7 +2,8 @@
 
 On disk, in one directory: ``manifest.json`` names the other files by their content, so replacing it (one
 atomic rename) replaces the index; a reader sees the old index or the new one, never a mixture. Vectors are
-mapped into memory, not read; a build that was cut off goes on where its last checkpoint stands.
+mapped into memory, not read; a build that was cut off goes on where its last checkpoint stands. Products that
+left are skipped, and their rows kept until a fifth of all is gone: removing some costs no build.
 
 Below `EXACT_BELOW` vectors a search is one matrix product and exact; above, HNSW (arXiv 1603.09320), with as
 many candidates as a recall of `_RECALL` took on this very catalogue. A search within a selection is exact
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import hnswlib
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.build import (
     Floats,
@@ -35,10 +37,12 @@ from inference.build import (
     write_vectors,
 )
 from inference.errors import ProductIndexError
+from inference.layout import laid_out
 from inference.loaded import LoadedIndex, exact
 from inference.manifest import (
     DEFAULT_EF,
     FORMAT,
+    Manifest,
     checked_file,
     file_digest,
     read_manifest,
@@ -137,22 +141,31 @@ def build_index(
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(folder), _scratch(folder) as scratch:
+        old = _graphed(folder, dim, model_hash)
+        items, gone = (items, []) if old is None else _kept_in_place(items, folder, old)
         products = write_vectors(scratch / "vectors.npy", items, dim)
         vectors = _mapped(scratch / "vectors.npy")
         files = {"products": store(folder, "products", ".json", json.dumps(products).encode())}
+        if gone:
+            files["removed"] = store(folder, "removed", ".json", json.dumps(gone).encode())
         graph, ef, seconds = None, DEFAULT_EF, 0.0
-        if len(products) >= EXACT_BELOW:
-            graph, seconds = _graph(vectors, folder, scratch, report)
+        name = file_digest(scratch / "vectors.npy")
+        if old is not None and name in old.files["vectors"] and (graph := _read_graph(folder, old)):
+            files["graph"], ef, seconds = old.files["graph"], old.ef, old.build_s
+        elif len(products) >= EXACT_BELOW:
+            graph, seconds = _graph(vectors, name, (folder, scratch), report)
             ef = _enough(graph, vectors)
             graph.set_ef(ef)
             graph.save_index(str(scratch / "graph.bin"))
             files["graph"] = store_file(folder, "graph", ".bin", scratch / "graph.bin")
         files["vectors"] = store_file(folder, "vectors", ".npy", scratch / "vectors.npy")
+        removed = _mask(gone, len(products))
+        index = LoadedIndex(products, vectors, graph, removed)
         manifest = {
             "format": FORMAT,
             "dim": dim,
             "vectors": len(products),
-            "products": len(set(products)),
+            "products": len(index),
             "model_hash": model_hash,
             "ef": ef,
             "build_s": round(seconds, 1),
@@ -163,7 +176,7 @@ def build_index(
             if stale.is_file() and stale.name != "manifest.json" and stale.name not in files.values():
                 stale.unlink(missing_ok=True)
         (scratch / "progress.json").unlink(missing_ok=True)
-        return LoadedIndex(products, vectors, graph)
+        return index
 
 
 def load_index(directory: str | Path, model_hash: str) -> LoadedIndex:
@@ -197,7 +210,8 @@ def _load(folder: Path, model_hash: str) -> LoadedIndex:
     try:
         products = json.loads(files["products"].read_bytes())
         vectors = _mapped(files["vectors"])
-    except (KeyError, ValueError, OSError) as error:
+        removed = _mask(_read_removed(folder, manifest), len(products))
+    except (KeyError, ValueError, TypeError, IndexError, OSError) as error:
         raise ProductIndexError(f"{folder}: cannot be read ({error}); {_FIX}") from error
     if vectors.shape != (len(products), manifest.dim) or vectors.dtype != np.float32:
         raise ProductIndexError(
@@ -212,7 +226,58 @@ def _load(folder: Path, model_hash: str) -> LoadedIndex:
         except RuntimeError as error:
             raise ProductIndexError(f"{files['graph']}: cannot be read ({error}); {_FIX}") from error
         graph.set_ef(manifest.ef)
-    return LoadedIndex(products, vectors, graph)
+    return LoadedIndex(products, vectors, graph, removed)
+
+
+def _graphed(folder: Path, dim: int, model_hash: str) -> Manifest | None:
+    """The index in `folder`, if a graph of vectors of this kind is what a new one could stand on."""
+    try:
+        old = read_manifest(folder)
+    except ProductIndexError:
+        return None
+    fits = (
+        old.dim == dim and old.model_hash == model_hash and {"graph", "vectors", "products"} <= set(old.files)
+    )
+    return old if fits else None
+
+
+def _kept_in_place(items: Items, folder: Path, old: Manifest) -> tuple[Items, list[int]]:
+    """`items` where `old` has them, and the rows that are gone; as they are where `old` is damaged."""
+    try:
+        products = json.loads((folder / old.files["products"]).read_bytes())
+        vectors = _mapped(folder / old.files["vectors"])
+        removed = frozenset(_read_removed(folder, old))
+    except (OSError, ValueError):
+        return items, []
+    if vectors.shape != (len(products), old.dim) or vectors.dtype != np.float32:
+        return items, []
+    return laid_out(items, products, vectors, removed)
+
+
+def _read_removed(folder: Path, manifest: Manifest) -> list[int]:
+    name = manifest.files.get("removed")
+    rows: list[int] = [] if name is None else json.loads((folder / name).read_bytes())
+    return rows
+
+
+def _mask(rows: list[int], total: int) -> NDArray[np.bool_] | None:
+    """Which of `total` rows are gone; None where none is."""
+    if not rows:
+        return None
+    mask = np.zeros(total, bool)
+    mask[rows] = True
+    return mask
+
+
+def _read_graph(folder: Path, manifest: Manifest) -> hnswlib.Index | None:
+    """The graph of an index; None where it is damaged or lacks a row."""
+    graph = hnswlib.Index(space="ip", dim=manifest.dim)
+    try:
+        graph.load_index(str(checked_file(folder, manifest.files["graph"], _FIX)))
+    except (ProductIndexError, RuntimeError):
+        return None
+    graph.set_ef(manifest.ef)
+    return graph if graph.element_count == manifest.vectors else None
 
 
 def _mapped(path: Path) -> Floats:
@@ -251,10 +316,13 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 
 def _graph(
-    vectors: Floats, folder: Path, scratch: Path, report: Report | None
+    vectors: Floats, name: str, folders: tuple[Path, Path], report: Report | None
 ) -> tuple[hnswlib.Index, float]:
-    """The graph of `vectors` and the seconds it took, those before an interruption included."""
-    name, total = file_digest(scratch / "vectors.npy"), len(vectors)
+    """The graph of `vectors` and the seconds it took, those before an interruption included.
+
+    `name` is the sha256 of their file; `folders` those of the index and of the build.
+    """
+    (folder, scratch), total = folders, len(vectors)
     partial, notes = scratch / "partial.bin", scratch / "progress.json"
     done = read_progress(notes)
     graph = hnswlib.Index(space="ip", dim=vectors.shape[1])

@@ -184,7 +184,8 @@ def refresh_index(
     recognised. Blocking.
 
     The index on disk is used when it was built from exactly these vectors, and is built anew otherwise, with
-    `report` told of (rows done, rows in all) from this thread.
+    `report` told of (rows done, rows in all) from this thread. What left the catalogue is not found any more
+    from the first moment on, however long that takes.
 
     Raises:
         ProductIndexError: it cannot be written.
@@ -192,6 +193,7 @@ def refresh_index(
     folder, seal = data_dir / INDEX_DIR, data_dir / f"{INDEX_DIR}.sha256"
     holder.taught = remembered(data_dir, store, embedder)
     items = list(store.vectors(embedder.model_hash))
+    _forget_gone(holder, frozenset(product_id for product_id, _ in items))
     if not items:
         holder.swap(None)
         return len(holder)
@@ -209,6 +211,13 @@ def refresh_index(
         seal.write_text(content.hexdigest())
     holder.swap(index)
     return len(holder)
+
+
+def _forget_gone(holder: IndexHolder, products: frozenset[str]) -> None:
+    """Find nothing but `products` in the index that is in use."""
+    held = holder.current
+    if held is not None and (gone := held.product_ids - products):
+        holder.remove(gone)
 
 
 async def refresh_index_off_loop(

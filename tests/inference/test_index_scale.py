@@ -98,20 +98,88 @@ def test_new_products_and_changed_pictures_grow_the_graph_that_is_there(tmp_path
     told.clear()
     build_index(tmp_path, items(vectors(ROWS, seed=9)), 16, HASH, lambda done, total: told.append(done))
     assert told[0] == 500, "too much of it changed"
-    told.clear()
-    build_index(tmp_path, items(vectors(2500, seed=9)), 16, HASH, lambda done, total: told.append(done))
-    assert told[0] == 500, "fewer rows than before"
 
 
 @pytest.mark.usefixtures("large")
-@pytest.mark.parametrize("kind", ["graph", "vectors"])
-def test_a_damaged_index_is_not_grown(tmp_path: Path, kind: str) -> None:
+def test_products_that_left_cost_no_build_and_are_not_found_after_a_restart(tmp_path: Path) -> None:
+    rows = vectors(ROWS)
+    build_index(tmp_path, items(rows), 16, HASH)
+    before = read_manifest(tmp_path)
+    told: list[int] = []
+    kept = [item for at, item in enumerate(items(rows)) if at % 10]
+    index = build_index(tmp_path, kept, 16, HASH, lambda done, total: told.append(done))
+    now = read_manifest(tmp_path)
+    assert told == [] and (now.files["graph"], now.files["vectors"]) == (
+        before.files["graph"],
+        before.files["vectors"],
+    )
+    assert now.products == len(index) == 2700
+    among = np.flatnonzero(np.arange(ROWS) % 10)
+    for found in (index, load_index(tmp_path, HASH)):
+        wanted, got = true(rows, rows[:60], 10, among), names(found.search(rows[:60], 10))
+        assert not {name for line in got for name in line} - {product for product, _ in kept}
+        assert sum(len(set(a) & set(b)) for a, b in zip(got, wanted, strict=True)) >= 0.98 * 600
+
+
+@pytest.mark.usefixtures("large")
+def test_a_product_that_comes_back_takes_a_new_row_and_has_its_views_once(tmp_path: Path) -> None:
+    rows = vectors(ROWS)
+    build_index(tmp_path, items(rows, views=2), 16, HASH)
+    build_index(tmp_path, items(rows, views=2)[2:], 16, HASH)
+    told: list[int] = []
+    index = build_index(
+        tmp_path, items(rows, views=2), 16, HASH, lambda done, total: told.append(total - done)
+    )
+    assert told == [0], "two rows were added to what is there"
+    for found in (index, load_index(tmp_path, HASH)):
+        assert len(found) == ROWS // 2
+        np.testing.assert_allclose(found.views("p0"), rows[:2], atol=1e-6)
+        assert found.search(rows[:1], 5)[0][0] == ("p0", pytest.approx(1.0, abs=1e-5))
+
+
+@pytest.mark.usefixtures("large")
+def test_an_index_of_which_a_fifth_left_is_compacted(tmp_path: Path) -> None:
+    rows = vectors(ROWS)
+    build_index(tmp_path, items(rows), 16, HASH)
+    build_index(tmp_path, items(rows)[500:], 16, HASH)
+    assert read_manifest(tmp_path).vectors == ROWS and "removed" in read_manifest(tmp_path).files
+    told: list[int] = []
+    build_index(tmp_path, items(rows)[700:], 16, HASH, lambda done, total: told.append(total))
+    assert told[0] == 2300 and read_manifest(tmp_path).vectors == 2300
+    assert "removed" not in read_manifest(tmp_path).files
+    assert not list(tmp_path.glob("removed-*"))
+
+
+@pytest.mark.usefixtures("large")
+def test_a_damaged_list_of_what_left_is_refused(tmp_path: Path) -> None:
+    build_index(tmp_path, items(vectors(ROWS)), 16, HASH)
+    build_index(tmp_path, items(vectors(ROWS))[5:], 16, HASH)
+    from inference.manifest import store
+
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["files"]["removed"] = store(tmp_path, "removed", ".json", b"[99999]")
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ProductIndexError, match="cannot be read"):
+        load_index(tmp_path, HASH)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_damaged_graph_is_not_grown(tmp_path: Path) -> None:
     build_index(tmp_path, items(vectors(2000)), 16, HASH)
-    path = tmp_path / read_manifest(tmp_path).files[kind]
+    path = tmp_path / read_manifest(tmp_path).files["graph"]
     path.write_bytes(path.read_bytes()[:-100])
     told: list[int] = []
     build_index(tmp_path, items(vectors(2000)), 16, HASH, lambda done, total: told.append(done))
     assert told[0] == 500
+
+
+@pytest.mark.usefixtures("large")
+def test_damaged_vectors_are_written_again(tmp_path: Path) -> None:
+    build_index(tmp_path, items(vectors(2000)), 16, HASH)
+    path = tmp_path / read_manifest(tmp_path).files["vectors"]
+    path.write_bytes(path.read_bytes()[:-100])
+    build_index(tmp_path, items(vectors(2000)), 16, HASH)
+    assert len(load_index(tmp_path, HASH)) == 2000
 
 
 @pytest.mark.usefixtures("large")

@@ -47,6 +47,24 @@ def test_index_is_built_once_and_again_only_when_a_vector_changed(
     store.close()
 
 
+def test_a_product_that_left_is_not_found_from_before_the_index_is_written(
+    tmp_path: Path, embedder: OnnxEmbedder
+) -> None:
+    store, holder = CatalogStore(tmp_path), IndexHolder()
+    for seed, name in enumerate(("mug", "jar", "cup")):
+        put(store, embedder, name, seed)
+    refresh_index(store, tmp_path, embedder, holder)
+    assert holder.current is not None
+    view = holder.current.views("jar")[:1]
+    store.remove("jar")
+    (tmp_path / "index").rename(tmp_path / "elsewhere")
+    (tmp_path / "index").write_text("in the way")
+    with pytest.raises(OSError, match="index"):
+        refresh_index(store, tmp_path, embedder, holder)
+    assert {product for product, _ in holder.search(view, 3)[0]} == {"mug", "cup"} and len(holder) == 2
+    store.close()
+
+
 def test_an_empty_catalogue_recognises_nothing(tmp_path: Path, embedder: OnnxEmbedder) -> None:
     store, holder = CatalogStore(tmp_path), IndexHolder()
     assert refresh_index(store, tmp_path, embedder, holder) == 0

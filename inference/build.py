@@ -46,9 +46,9 @@ def write_vectors(path: Path, items: Items, dim: int) -> list[str]:
     products: list[str] = []
     with path.open("wb") as file:
         file.write(_header(0, dim))
-        for batch in _batches(items):
+        for batch in batches(items):
             products += [product for product, _ in batch]
-            file.write(_unit(batch, dim).tobytes())
+            file.write(unit_rows(batch, dim).tobytes())
         file.seek(0)
         file.write(_header(len(products), dim))
     return products
@@ -78,13 +78,19 @@ def probes(vectors: Floats, count: int = 200) -> Floats:
     return unit
 
 
-def _batches(items: Items) -> Iterator[list[tuple[str, Floats]]]:
+def batches(items: Items) -> Iterator[list[tuple[str, Floats]]]:
+    """`items` in lists of some thousand."""
     left = iter(items)
     while batch := list(islice(left, _BATCH)):
         yield batch
 
 
-def _unit(batch: list[tuple[str, Floats]], dim: int) -> Floats:
+def unit_rows(batch: list[tuple[str, Floats]], dim: int) -> Floats:
+    """The vectors of `batch` made unit, float32 (n, dim).
+
+    Raises:
+        ProductIndexError: one has another length, or is not finite or zero.
+    """
     for product, vector in batch:
         if vector.shape != (dim,):
             raise _refused(product, vector, dim)

@@ -20,7 +20,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hnswlib
@@ -37,6 +37,7 @@ from inference.build import (
     write_vectors,
 )
 from inference.errors import ProductIndexError
+from inference.holder import IndexHolder
 from inference.layout import laid_out
 from inference.loaded import LoadedIndex, exact
 from inference.manifest import (
@@ -50,8 +51,6 @@ from inference.manifest import (
     store,
     store_file,
 )
-from inference.taught import Taught
-from inference.types import ProductIndex
 
 __all__ = ["EXACT_BELOW", "IndexHolder", "LoadedIndex", "build_index", "load_index", "read_manifest"]
 
@@ -68,55 +67,6 @@ _BUILDING = ".building"
 
 Report = Callable[[int, int], None]
 """(rows done, rows in all), from the thread that builds."""
-
-
-class IndexHolder:
-    """A `ProductIndex` whose content can be swapped while it is searched.
-
-    Attributes:
-        taught: what hosts taught, heard in every search; may be replaced at any time.
-    """
-
-    def __init__(self, index: LoadedIndex | None = None) -> None:
-        self._index = index
-        self.taught = Taught()
-
-    def __len__(self) -> int:
-        held = frozenset[str]() if self._index is None else self._index.product_ids
-        return len(held) + len(self.taught.products - held)
-
-    @property
-    def current(self) -> LoadedIndex | None:
-        """The index in use; None before the first."""
-        return self._index
-
-    def swap(self, index: LoadedIndex | None) -> None:
-        """Use `index` from the next search on; running searches finish on the old one."""
-        self._index = index
-
-    def remove(self, products: Collection[str]) -> None:
-        """Find `products` no more, from the next search on. The next build forgets them altogether."""
-        index = self._index
-        self._index = None if index is None else index.without(products)
-        self.taught = self.taught.without(products)
-
-    def views(self, product: str) -> Floats:
-        """Vectors of a product, float32 (n, dim); none before the first index."""
-        index = self._index
-        return np.zeros((0, 0), np.float32) if index is None else index.views(product)
-
-    def search(
-        self, vectors: Floats, k: int, within: Collection[str] | None = None
-    ) -> list[list[tuple[str, float]]]:
-        """As `LoadedIndex.search`, corrected by what was taught; nothing is found before the first index."""
-        index, taught = self._index, self.taught
-        found = [[] for _ in vectors] if index is None else index.search(vectors, k, within)
-        if not len(taught):
-            return found
-        return [taught.heard(query, near, k, within) for query, near in zip(vectors, found, strict=True)]
-
-
-_: type[ProductIndex] = IndexHolder
 
 
 def build_index(

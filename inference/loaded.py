@@ -77,6 +77,18 @@ class LoadedIndex:
             self._ids = frozenset(names)
         return self._ids
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """None: it is in memory."""
+        return ()
+
+    def close(self) -> None:
+        """Nothing to do: what is mapped goes when the last search ends."""
+
+    def missing(self, products: frozenset[str]) -> frozenset[str]:
+        """Those of `products` that have no vector."""
+        return products - self.product_ids
+
     def views(self, product: str) -> Floats:
         """Vectors of a product, float32 (n, dim): a copy; none where it is not there."""
         rows = self._owners.rows((product,))

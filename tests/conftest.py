@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.postgres_server import binaries, postgres_process, postgres_server
 from tests.redis_server import redis_cluster_process, redis_process, redis_server
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
-__all__ = ["redis_cluster_process", "redis_process", "redis_server"]
+__all__ = ["postgres_process", "postgres_server", "redis_cluster_process", "redis_process", "redis_server"]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-TOOLS = {"browser": CHROMIUM, "redis": shutil.which("redis-server"), "gpu": shutil.which("nvidia-smi")}
+TOOLS = {
+    "browser": CHROMIUM,
+    "redis": shutil.which("redis-server"),
+    "gpu": shutil.which("nvidia-smi"),
+    "postgres": binaries(),
+}
 REQUIRED_IN_CI = {"browser", "redis"}
 
 CHROMIUM_ARGS = [

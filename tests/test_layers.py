@@ -24,6 +24,7 @@ FENCES = {
     "onnxruntime": "inference/runtime.py",
     "onnx": "inference/ladder.py",
     "hnswlib": "inference/index.py",
+    "psycopg": "inference/postgres/",
     "redis": "overlay/bus/redis",
     "websockets": "overlay/gateway.py",
     "jwt": "vitrine/auth.py",

@@ -17,6 +17,7 @@ from stream.errors import EngineError
 from vitrine.config import Config
 from vitrine.keys import load_keys
 from vitrine.recognition import detector_settings, plain_settings
+from vitrine.shared_index import check_server
 from vitrine.tls import context_for
 
 TIMEOUT_S: Final = 3.0
@@ -57,6 +58,7 @@ def run_checks(config: Config) -> Iterator[Check]:
     yield _guard("embedder", lambda: _model(config, "embedder"))
     yield _guard("bus", lambda: _bus(config))
     yield _guard("catalogue", lambda: _feed(config))
+    yield _guard("product index", lambda: _index(config))
     yield _guard("exposure", lambda: _exposure(config))
 
 
@@ -193,6 +195,13 @@ def _connect(parts: SplitResult) -> socket.socket:
         link.close()
         raise
     return link
+
+
+def _index(config: Config) -> tuple[Verdict, str]:
+    server = config.catalog.index_server
+    if not server:
+        return Verdict.OK, "in the data folder"
+    return Verdict.OK, f"{check_server(server)} answers"
 
 
 def _feed(config: Config) -> tuple[Verdict, str]:

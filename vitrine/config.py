@@ -66,7 +66,14 @@ _PATHS = {
     ("inference", "detector"),
     ("inference", "embedder"),
 }
-_SECRETS = {"auth.publish_key", "auth.host_key", "auth.operator_key", "auth.secret", "bus.url"}
+_SECRETS = {
+    "auth.publish_key",
+    "auth.host_key",
+    "auth.operator_key",
+    "auth.secret",
+    "bus.url",
+    "catalog.index",
+}
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 
 

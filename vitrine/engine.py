@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 
+from inference.errors import ProductIndexError
 from inference.types import FrameResult
 from overlay.bus.base import Bus
 from overlay.bus.memory import MemoryBus
@@ -206,6 +207,7 @@ class Engine:
     async def _load_recognition(self) -> None:
         if self._recognition is None:
             self._recognition = await asyncio.to_thread(load_recognition, self.config.inference, self.clock)
+        self._stack.callback(self.recognition.index.close)
         self._stack.push_async_callback(self.recognition.device.close)
         self.metrics.registry.register(DeviceCollector(self.recognition.device.statistics))
 
@@ -217,14 +219,21 @@ class Engine:
 
     async def refresh_catalogue(self) -> int:
         """Put the catalogue's products into the index and into every running show."""
-        found = await refresh_index_off_loop(
-            self.store,
-            self.config.server.data_dir,
-            self.recognition.embedder,
-            self.recognition.index,
-        )
+        config, models = self.config, self.recognition
+        try:
+            await refresh_index_off_loop(
+                self.store,
+                config.server.data_dir,
+                models.embedder,
+                models.index,
+                server=config.catalog.index_server,
+            )
+        except ProductIndexError as error:
+            if not error.retryable:
+                raise
+            log.error("products are not recognised for now", extra={"reason": str(error)})
         await self._show_catalogue()
-        return found
+        return len(models.index)
 
     async def _show_catalogue(self) -> None:
         """Give every running show the products as they are now."""

@@ -16,7 +16,7 @@ from inference.device import DeviceWorker
 from inference.embedded import DETECTOR, EMBEDDER, embedded_model
 from inference.embedder import OnnxEmbedder
 from inference.errors import ProductIndexError
-from inference.index import IndexHolder, build_index, load_index
+from inference.index import IndexHolder, LoadedIndex, build_index, load_index
 from inference.mixed import joined
 from inference.recovery import Recovery
 from inference.runtime import OrtModel, RuntimeSettings
@@ -27,6 +27,7 @@ from overlay.types import ShowList
 from stream.clock import Clock
 from stream.types import StreamId
 from vitrine.settings import InferenceConfig
+from vitrine.shared_index import shared_index
 from vitrine.teaching import remembered
 
 log = logging.getLogger(__name__)
@@ -179,6 +180,7 @@ def refresh_index(
     embedder: OnnxEmbedder,
     holder: IndexHolder,
     report: Callable[[int, int], None] | None = None,
+    server: str = "",
 ) -> int:
     """Put the catalogue's vectors into service, and what hosts taught; returns how many products can be
     recognised. Blocking.
@@ -187,19 +189,31 @@ def refresh_index(
     `report` told of (rows done, rows in all) from this thread. What left the catalogue is not found any more
     from the first moment on, however long that takes.
 
+    Args:
+        store: the catalogue.
+        data_dir: where the index lies.
+        embedder: whose vectors it takes.
+        holder: gets the index.
+        report: told of progress.
+        server: address of an index that several nodes share (`vitrine.settings.CatalogConfig.index`); the one
+            on disk is not used then.
+
     Raises:
-        ProductIndexError: it cannot be written.
+        ProductIndexError: it cannot be written, or the server does not answer.
     """
     folder, seal = data_dir / INDEX_DIR, data_dir / f"{INDEX_DIR}.sha256"
     holder.taught = remembered(data_dir, store, embedder)
     items = list(store.vectors(embedder.model_hash))
-    _forget_gone(holder, frozenset(product_id for product_id, _ in items))
-    if not items:
-        holder.swap(None)
-        return len(holder)
+    _forget_gone(holder, store.ids())
     content = hashlib.sha256()
     for product_id, vector in items:
         content.update(product_id.encode() + b"\0" + vector.tobytes())
+    if server:
+        shared_index(server, embedder, holder).refresh(items, content.hexdigest(), report)
+        return len(holder)
+    if not items:
+        holder.swap(None)
+        return len(holder)
     try:
         if not seal.exists() or seal.read_text() != content.hexdigest():
             raise ProductIndexError("older than the catalogue")
@@ -213,10 +227,10 @@ def refresh_index(
     return len(holder)
 
 
-def _forget_gone(holder: IndexHolder, products: frozenset[str]) -> None:
-    """Find nothing but `products` in the index that is in use."""
+def _forget_gone(holder: IndexHolder, kept: frozenset[str]) -> None:
+    """Find nothing but products of the catalogue, `kept`, from now on."""
     held = holder.current
-    if held is not None and (gone := held.product_ids - products):
+    if isinstance(held, LoadedIndex) and (gone := held.product_ids - kept):
         holder.remove(gone)
 
 
@@ -226,6 +240,7 @@ async def refresh_index_off_loop(
     embedder: OnnxEmbedder,
     holder: IndexHolder,
     report: Callable[[int, int], None] | None = None,
+    server: str = "",
 ) -> int:
     """`refresh_index` in a thread."""
-    return await asyncio.to_thread(refresh_index, store, data_dir, embedder, holder, report)
+    return await asyncio.to_thread(refresh_index, store, data_dir, embedder, holder, report, server)

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct, field
 from inference.types import Rung
 from stream.types import stream_id
 from vitrine.addresses import is_loopback, web_url
+from vitrine.secret import Secret as Secret
 from vitrine.studio.settings import FleetConfig
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -29,31 +30,6 @@ EVERY_STREAM = "*"
 
 _RUNG = re.compile(r"(\d{2,4})(?:x(\d{2,4}))?")
 _OTHER = re.compile(r"(.+\.onnx)(?:@(.*))?")
-
-
-class Secret:
-    """Text that never shows in a log, a repr or an error. Empty means not set."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str = "") -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """The text itself. Only for comparing and for handing to its user."""
-        return self._text
-
-    def __bool__(self) -> bool:
-        return bool(self._text)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-    def __repr__(self) -> str:
-        return "Secret(set)" if self._text else "Secret(not set)"
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -296,6 +272,8 @@ class CatalogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         refresh_ms: the feed is read again this often, for prices and stock; 0 reads it at start only.
         prune: products that left the feed are removed.
         shop: "static" (cards from the feed) or the http address of a shop adapter.
+        index: "local" (in data_dir), or postgresql://user:password@host/database with pgvector, which several
+            nodes share.
         own_seller: the host's own shop as the feed names it in `seller`; others are labelled on their cards.
         partners: sellers preferred over strangers for the same product.
         link_hosts: host names that product links may lead to; empty allows all.
@@ -307,6 +285,7 @@ class CatalogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     refresh_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 600_000
     prune: bool = False
     shop: str = "static"
+    index: Secret = Secret("local")
     own_seller: str = ""
     partners: tuple[str, ...] = ()
     link_hosts: tuple[str, ...] = ()
@@ -314,10 +293,19 @@ class CatalogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         if self.currency and not re.fullmatch("[A-Za-z]{3}", self.currency):
             raise ValueError(f"currency: got {self.currency!r}, expected an ISO 4217 code such as EUR")
+        schemes = ("postgresql", "postgres")
+        if self.index.reveal() != "local" and urlsplit(self.index.reveal()).scheme not in schemes:
+            raise ValueError("index: expected 'local' or postgresql://user:password@host:5432/database")
         if 0 < self.refresh_ms < 1000:
             raise ValueError(f"refresh_ms: got {self.refresh_ms}, expected 0 or at least 1000")
         if self.shop != "static":
             web_url("shop", self.shop, "https://shop.example/vitrine")
+
+    @property
+    def index_server(self) -> str:
+        """Address of the index that nodes share; empty where each has its own."""
+        address = self.index.reveal()
+        return "" if address == "local" else address
 
 
 class AuthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

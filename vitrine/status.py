@@ -30,6 +30,7 @@ def engine_figures(engine: Engine) -> EngineFigures:
     if engine.recognises:
         device = engine.recognition.device.statistics()
         problems += engine.recognition.recovery.told + device_problems(device)
+        problems += engine.recognition.index.problems
     return EngineFigures(
         now_ms=int(time.time() * 1000),
         uptime_s=round((now_ns - engine.started_ns) / 1e9, 1),

@@ -134,7 +134,8 @@ def test_a_product_that_comes_back_takes_a_new_row_and_has_its_views_once(tmp_pa
     for found in (index, load_index(tmp_path, HASH)):
         assert len(found) == ROWS // 2
         np.testing.assert_allclose(found.views("p0"), rows[:2], atol=1e-6)
-        assert found.search(rows[:1], 5)[0][0] == ("p0", pytest.approx(1.0, abs=1e-5))
+        product, cosine = found.search(rows[:1], 5)[0][0]
+        assert product == "p0" and cosine == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.usefixtures("large")
@@ -256,7 +257,7 @@ def test_removed_products_are_found_no_more(tmp_path: Path, graph: bool) -> None
     after = names(holder.search(rows[:5], 3))
     assert not gone & {name for line in after for name in line}
     assert len(holder) == len(rows) - len(gone)
-    assert holder.current is not None and not gone & holder.current.product_ids
+    assert isinstance(holder.current, LoadedIndex) and not gone & holder.current.product_ids
     assert holder.search(rows[:1], 3, frozenset(gone)) == [[]]
     assert names(load_index(tmp_path, HASH).search(rows[:5], 3)) == before, "the index on disk is another"
 

@@ -203,6 +203,28 @@ def test_import_list_and_search(models: list[str], feed: Path, capsys: pytest.Ca
     assert products[0]["score"] == pytest.approx(1.0, abs=0.01)
 
 
+def test_a_search_keeps_to_sellers_markets_and_what_is_in_stock(
+    models: list[str], feed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = feed.read_text().splitlines()
+    marks = ["availability", "in_stock", "in_stock", "out_of_stock", "in_stock"]
+    feed.write_text("\n".join(f"{line}\t{mark}" for line, mark in zip(lines, marks, strict=True)) + "\n")
+    run(["catalog", "import", str(feed), *models[2:]])
+    by_picture = ["--image", "blue.png", *models[2:]]
+    for asked in (by_picture, ["square"]):
+        for limits, wanted in (
+            (["--availability", "in_stock"], {"red"}),
+            (["--availability", "in_stock", "--availability", "out_of_stock"], {"red", "blue"}),
+            (["--currency", "usd"], set()),
+            (["--currency", "eur", "--availability", "out_of_stock"], {"blue"}),
+            (["--seller", "nobody"], set()),
+        ):
+            capsys.readouterr()
+            run(["catalog", "search", *asked, *limits, "--json"])
+            found = json.loads(capsys.readouterr().out)["products"]
+            assert {product["id"] for product in found} == wanted, f"{asked} {limits}"
+
+
 def test_bad_rows_are_shown_and_strict_fails(
     models: list[str], feed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

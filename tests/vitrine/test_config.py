@@ -181,6 +181,7 @@ SECRETS = {
     "VITRINE_AUTH__PUBLISH_KEY": "publish-geheim",
     "VITRINE_AUTH__SECRET": "signing-geheim-0123456789-0123456789",
     "VITRINE_BUS__URL": "redis://:pw-geheim@localhost",
+    "VITRINE_CATALOG__INDEX": "postgresql://me:pw-geheim@localhost/shop",
     "VITRINE_SOURCES__CAM": "rtsp://user:geheim@camera/1",
 }
 
@@ -200,6 +201,7 @@ def test_secrets_never_show(tmp_path: Path) -> None:
         "[auth]\nsecret = 'geheim-but-short'\n",
         "[bus]\nurl = 'http://geheim@x'\n",
         "[auth]\nhost_key = ['geheim']\n",
+        "[catalog]\nindex = 'mysql://me:geheim@x/y'\n",
         "[sources]\nbad = ['geheim']\n",
     ],
 )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +9,19 @@ import pytest
 
 from inference.embedded import EMBEDDER, embedded_model
 from inference.embedder import OnnxEmbedder
+from inference.errors import ProductIndexError
 from inference.index import IndexHolder
 from inference.runtime import OrtModel
 from overlay.catalog.store import CatalogStore
 from overlay.types import Product
+from stream.clock import MonotonicClock
+from tests.postgres_server import PASSWORD, PostgresServer
 from tests.shared import shared_path
+from vitrine.config import load_config
+from vitrine.engine import Engine
 from vitrine.recognition import budget_settings, load_ladder, refresh_index
 from vitrine.settings import InferenceConfig
+from vitrine.status import engine_figures
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +96,55 @@ def test_a_configured_fast_model_stands_below_the_good_one() -> None:
     settings = budget_settings(config, detector)
     assert [(rung.width, rung.model) for rung in settings.rungs] == [(416, 0), (224, 1)]
     assert settings.regions == "always"
+
+
+@pytest.mark.postgres
+def test_nodes_share_an_index_and_one_that_is_away_is_told_of(
+    tmp_path: Path, embedder: OnnxEmbedder, postgres_server: PostgresServer
+) -> None:
+    server = postgres_server.database("shared")
+    store = CatalogStore(tmp_path)
+    for seed, name in enumerate(("mug", "jar", "cup")):
+        put(store, embedder, name, seed)
+    with closing(IndexHolder()) as one, closing(IndexHolder()) as two:
+        for holder in (one, two):
+            assert refresh_index(store, tmp_path, embedder, holder, server=server) == 3
+        assert not (tmp_path / "index").exists()
+        store.remove("jar")
+        among = store.ids(sellers=["nobody"])
+        view = two.views("jar")[:1]
+        refresh_index(store, tmp_path, embedder, one, server=server)
+        assert {product for product, _ in two.search(view, 9)[0]} == {"mug", "cup"} and len(one) == 2
+        assert two.search(view, 9, among) == [[]]
+        postgres_server.stop()
+        with closing(IndexHolder()) as late, pytest.raises(ProductIndexError, match="no answer") as away:
+            refresh_index(store, tmp_path, embedder, late, server=server)
+        assert away.value.retryable and PASSWORD not in str(away.value)
+        postgres_server.start()
+    store.close()
+
+
+@pytest.mark.postgres
+async def test_a_show_starts_without_its_index_and_recognises_once_that_is_there(
+    tmp_path: Path, embedder: OnnxEmbedder, postgres_server: PostgresServer
+) -> None:
+    server = postgres_server.database("late")
+    store = CatalogStore(tmp_path)
+    put(store, embedder, "mug", 1)
+    with closing(IndexHolder()) as other:
+        refresh_index(store, tmp_path, embedder, other, server=server)
+    store.close()
+    postgres_server.stop()
+    settings = {"server.port": 0, "server.data_dir": str(tmp_path), "catalog.index": server}
+    engine = Engine(load_config(None, {}, settings), MonotonicClock())
+    await engine.start()
+    try:
+        (told,) = [one for one in engine_figures(engine).problems if "product index" in one]
+        assert "products are not recognised" in told and PASSWORD not in told
+        postgres_server.start()
+        async with asyncio.timeout(20):
+            while not len(engine.recognition.index):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.05)
+        assert not [one for one in engine_figures(engine).problems if "product index" in one]
+    finally:
+        await engine.stop(0.0)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from overlay.types import Availability
 from vitrine.cli import catalog_tag, enroll
 from vitrine.cli.options import ConfigOption, DataDirOption, EmbedderOption, JsonOption, configure
 from vitrine.cli.output import Exit, epilog, err, note, out, print_json, progress, usage_error
@@ -38,6 +39,7 @@ LIST_EPILOG = epilog(
 SEARCH_EPILOG = epilog(
     ("vitrine catalog search red mug", "by words of title, brand, colour, description"),
     ("vitrine catalog search --image photo.jpg", "by what a picture shows, best first"),
+    ("vitrine catalog search --image photo.jpg --availability in_stock", "among what is in stock"),
 )
 EXPORT_EPILOG = epilog(
     ("vitrine catalog export --out products.jsonld", "schema.org Product and Offer"),
@@ -118,13 +120,15 @@ async def _import(
             from inference.index import IndexHolder
 
             folder, step = config.server.data_dir, bar.add_task("indexing", total=None)
-            recognisable = await refresh_index_off_loop(
-                store,
-                folder,
-                embedder,
-                IndexHolder(),
-                lambda done, total: bar.update(step, completed=done, total=total),
-            )
+            with closing(IndexHolder()) as index:
+                recognisable = await refresh_index_off_loop(
+                    store,
+                    folder,
+                    embedder,
+                    index,
+                    lambda done, total: bar.update(step, completed=done, total=total),
+                    config.catalog.index_server,
+                )
     return report, recognisable
 
 
@@ -183,6 +187,13 @@ def search_catalog(
     ] = None,
     image: Annotated[Path | None, typer.Option(help="Find by a picture instead.", metavar="FILE")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many.", min=1, max=1000)] = 20,
+    seller: Annotated[list[str] | None, typer.Option(help="Of this seller; repeatable.")] = None,
+    availability: Annotated[
+        list[Availability] | None, typer.Option(help="As the feed says; repeatable.")
+    ] = None,
+    currency: Annotated[
+        list[str] | None, typer.Option(help="Of the market with this currency; repeatable.", metavar="CODE")
+    ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
@@ -192,17 +203,24 @@ def search_catalog(
     if bool(words) == bool(image):
         raise usage_error("give either words or --image FILE")
     loaded = _configure(config, data_dir, embedder)
+    markets = [one.upper() for one in currency or []]
     with _store(loaded) as store:
+        among = None
+        if seller or availability or markets:
+            among = store.ids(sellers=seller or (), availability=availability or (), currencies=markets)
         if image is not None:
-            scores = _look_up(loaded, store, image, limit)
+            scores = _look_up(loaded, store, image, limit, among)
             found = [store.get(product_id) for product_id in scores]
         else:
-            scores, found = {}, list(store.search(" ".join(words or []), limit))
+            scores, matching = {}, store.search(" ".join(words or []), limit if among is None else len(store))
+            found = [one for one in matching if among is None or one.id in among][:limit]
         _show(found, as_json, scores)
     raise typer.Exit(Exit.OK if found else Exit.FAILED)
 
 
-def _look_up(config: Config, store: CatalogStore, image: Path, limit: int) -> dict[str, float]:
+def _look_up(
+    config: Config, store: CatalogStore, image: Path, limit: int, among: frozenset[str] | None
+) -> dict[str, float]:
     """Products by similarity to a picture, best first."""
     from inference.index import IndexHolder
     from overlay.catalog.pictures import PictureError, PictureLimits, decode_picture, views
@@ -212,10 +230,11 @@ def _look_up(config: Config, store: CatalogStore, image: Path, limit: int) -> di
         picture = decode_picture(image.read_bytes(), PictureLimits())
     except (OSError, PictureError) as error:
         raise usage_error(f"{image}: {error}") from None
-    model, index = _embedder(config), IndexHolder()
-    refresh_index(store, config.server.data_dir, model, index)
-    best: dict[str, float] = {}
-    for found in index.search(model.queries(model.embed(views(picture, model.size))), limit):
+    model, best = _embedder(config), dict[str, float]()
+    with closing(IndexHolder()) as index:
+        refresh_index(store, config.server.data_dir, model, index, server=config.catalog.index_server)
+        answers = index.search(model.queries(model.embed(views(picture, model.size))), limit, among)
+    for found in answers:
         for product_id, score in found:
             best[product_id] = max(score, best.get(product_id, -1.0))
     return dict(sorted(best.items(), key=lambda item: -item[1])[:limit])

@@ -151,9 +151,11 @@ async def _ready(config: Config, product_id: str) -> AsyncIterator[tuple[Catalog
         recognition = await asyncio.to_thread(load_recognition, config.inference, MonotonicClock())
         try:
             index, embedder = recognition.index, recognition.embedder
-            await refresh_index_off_loop(store, config.server.data_dir, embedder, index)
+            server = config.catalog.index_server
+            await refresh_index_off_loop(store, config.server.data_dir, embedder, index, server=server)
             yield store, recognition
         finally:
+            recognition.index.close()
             await recognition.device.close()
     finally:
         store.close()

@@ -93,9 +93,15 @@ def prepare(config: Config) -> int:
     store = CatalogStore(config.server.data_dir)
     try:
         asyncio.run(embed_missing(store, recognition.embedder))
-        return refresh_index(store, config.server.data_dir, recognition.embedder, recognition.index)
+        return _refresh(store, config, recognition)
     finally:
+        recognition.index.close()
         store.close()
+
+
+def _refresh(store: CatalogStore, config: Config, recognition: Recognition) -> int:
+    server, embedder = config.catalog.index_server, recognition.embedder
+    return refresh_index(store, config.server.data_dir, embedder, recognition.index, server=server)
 
 
 @lru_cache(maxsize=1)
@@ -110,8 +116,7 @@ async def _tag(job: TagJob, on_progress: Callable[[int, int], None]) -> TagRepor
     store = CatalogStore(job.config.server.data_dir)
     try:
         recognition = replace(await asyncio.to_thread(_recognition, job.config.inference), device=device)
-        data_dir = job.config.server.data_dir
-        await asyncio.to_thread(refresh_index, store, data_dir, recognition.embedder, recognition.index)
+        await asyncio.to_thread(_refresh, store, job.config, recognition)
         products = store.list()
         made_from = await asyncio.to_thread(_made_from, job, recognition, products)
         if made_from and not job.again and (found := _whole(job, made_from)):

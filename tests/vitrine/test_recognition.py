@@ -143,8 +143,8 @@ async def test_a_show_starts_without_its_index_and_recognises_once_that_is_there
         assert "products are not recognised" in told and PASSWORD not in told
         postgres_server.start()
         async with asyncio.timeout(20):
-            while not len(engine.recognition.index):  # noqa: ASYNC110 - nothing tells
+            while any("product index" in one for one in engine_figures(engine).problems):  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.05)
-        assert not [one for one in engine_figures(engine).problems if "product index" in one]
+        assert len(engine.recognition.index) == 1
     finally:
         await engine.stop(0.0)

@@ -54,6 +54,7 @@ class GatewaySettings:
         tap_deadline_ms: for `OnTap`; later, the answer is what the show's own list says.
         taps_in_flight: waiting for `OnTap` at once; beyond it they are answered from the list.
         sync_ms: how long a viewer waits for a stream's snapshot before 4404.
+        catch_up_ms: how long a viewer who saw more elsewhere waits for this node to catch up.
         keepalive_ms: a quiet connection is pinged this often.
         close_ms: how long a closing handshake may take.
         linger_ms: how long a stream is followed after its last viewer left, so that one who comes back finds
@@ -67,6 +68,7 @@ class GatewaySettings:
     tap_deadline_ms: int = 800
     taps_in_flight: int = 1_000
     sync_ms: int = 5_000
+    catch_up_ms: int = 1_000
     keepalive_ms: int = 20_000
     close_ms: int = 2_000
     linger_ms: int = 10_000

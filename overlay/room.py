@@ -92,6 +92,17 @@ class Room:
         """Its snapshot is on the way: from now on it gets everything that follows."""
         self._live[member] = None
 
+    def behind(self, resume: Resume | None) -> bool:
+        """Whether a viewer has seen more, on another node, than has arrived here yet."""
+        if resume is None or self.replica is None:
+            return False
+        return resume.log == self.replica.state.log and resume.seq > self.replica.state.seq
+
+    def _sync_waiting(self) -> None:
+        if len(self._live) < len(self._joined):
+            for member in [waiting for waiting in self._joined if waiting not in self._live]:
+                member.sync()
+
     def catch_up(self, resume: Resume | None) -> list[bytes]:
         """The snapshot, and the missed events where they can be replayed, as websocket frames."""
         assert self.replica is not None
@@ -153,6 +164,7 @@ class Room:
                     for member in self._live:
                         member.outbox.push(frame, now_ns)
                     self._fan_out(self._live)
+                    self._sync_waiting()
                 return applied is not Applied.GAP
             case PositionsItem(positions, encoded):
                 if self.replica is not None:
@@ -203,6 +215,7 @@ class Room:
             for member in self._live:
                 member.outbox.snapshot(frames)
             self._fan_out(self._live)
+            self._sync_waiting()
 
     # ---- fan-out -------------------------------------------------------------------------------------------
 

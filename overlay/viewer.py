@@ -102,6 +102,8 @@ class Viewer:
             self._do(self._session.tick(now_ns))
         if self._waits_since_ns is not None and now_ns - self._waits_since_ns >= settings.sync_ms * _MS:
             self.close(CloseCode.NO_STREAM, "no such stream")
+        elif self._room is not None and self._room.replica is not None:
+            self.sync()
         quiet = now_ns - self._last_ns >= settings.keepalive_ms * _MS
         if quiet and self._sendable() and not self.outbox.awaits_pong:
             self._last_ns = now_ns
@@ -143,6 +145,9 @@ class Viewer:
     def sync(self) -> None:
         """Send the snapshot that was asked for; the stream's state is there."""
         if self._room is None or self._waits_since_ns is None:
+            return
+        waited_ns = self._hub.clock.now_ns() - self._waits_since_ns
+        if self._room.behind(self._resume) and waited_ns < self._hub.settings.catch_up_ms * _MS:
             return
         self._waits_since_ns = None
         self.outbox.snapshot(self._room.catch_up(self._resume))

@@ -504,3 +504,26 @@ async def test_statistics_outlive_their_connections() -> None:
         await stage.until(lambda: stage.gateway.statistics().viewers == 0)
         figures = stage.gateway.statistics()
         assert (figures.connections, figures.positions_sent) == (1, 1)
+
+
+async def test_viewer_who_saw_more_on_another_node_waits_for_this_one_to_catch_up() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        seq = stage.author.snapshot().seq
+        async with stage.viewer({**HELLO, "resume": {"log": "log-1", "seq": seq + 1}}) as viewer:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await viewer.wire.recv()
+            await stage.publisher.publish(stage.author.latency(10))
+            snap = await viewer.until("snap")
+            assert snap["recovered"] and snap["seq"] == seq + 1, "it never goes back"
+            await stage.publisher.publish(stage.author.latency(20))
+            assert (await viewer.until("evt"))["seq"] == seq + 2
+
+
+async def test_viewer_who_saw_what_is_lost_everywhere_is_not_kept_waiting() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer({**HELLO, "resume": {"log": "log-1", "seq": 1000}}) as viewer:
+            snap = await viewer.until("snap")
+            assert not snap["recovered"] and snap["seq"] == stage.author.snapshot().seq

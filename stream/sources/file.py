@@ -22,9 +22,10 @@ class FileSource:
     (H264), which `SourceInfo.transcoded` tells and `transcoded` counts. Opus is passed, other audio is
     encoded to Opus.
 
-    The RTP timestamps are the file's times at 90 kHz, beginning at 0 with its first frame and continuing
-    over
-    loops: the frame at `t` seconds has `round(t * 90000)`.
+    The RTP timestamps are the file's times at 90 kHz, beginning at 0 with its first frame and continuing over
+    loops: the frame at `t` seconds has `round(t * 90000)`. Those of an HLS playlist do not begin at 0: they
+    are the media's own presentation times, which a player of the same playlist tells as `mediaTime` (plus a
+    constant of its own), however late it joined.
 
     Args:
         url: address or path.

@@ -75,6 +75,7 @@ class Reader:
         self._anchor_ns: int | None = None
         self._offset_ns = 0
         self._start_ns: int | None = None
+        self._origin_ns = 0
         self._last_ns = 0
         self._step_ns = 0
         self._paced: dict[int, int] = {}
@@ -114,6 +115,8 @@ class Reader:
         annexb = AnnexB(video) if codec == "H264" else None
         if video.start_time is not None:
             self._start_ns = int(video.start_time * video.time_base * _NS)
+            if is_playlist(self._url) and not self._offset_ns:
+                self._origin_ns = self._start_ns  # players of the same playlist know these times
         self._opus = None
         self._paced.clear()
         for packet in container.demux([s for s in (video, audio) if s is not None]):
@@ -155,7 +158,7 @@ class Reader:
         return MediaTime(self._epoch, self._ticks(media_ns, hz) % _WRAP)
 
     def _ticks(self, media_ns: int, hz: int) -> int:
-        return ((self._offset_ns + media_ns) * hz + _NS // 2) // _NS
+        return ((self._origin_ns + self._offset_ns + media_ns) * hz + _NS // 2) // _NS
 
     # --- media
 
@@ -228,6 +231,11 @@ class Reader:
             name, pixels.width, pixels.height, codec is None, has_audio, describe(self._url)
         )
         self._outlet.post(lambda: self._sink.on_started(self._epoch, info))
+
+
+def is_playlist(url: str) -> bool:
+    """Whether an address names an HLS playlist (RFC 8216): others may play the very same one."""
+    return urlsplit(url).path.lower().endswith(".m3u8")
 
 
 def describe(url: str) -> str:

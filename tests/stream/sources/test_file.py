@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -181,6 +182,11 @@ async def test_hls_over_http(tmp_path: Path) -> None:
         await runner.cleanup()
     assert [f.barcode for f in sink.frames] == list(range(45))
     assert sink.started[0][1].description == "http 127.0.0.1"
+    with av.open(str(tmp_path / "a.m3u8")) as container:  # what a player of the same playlist sees
+        times = sorted(p.pts for p in container.demux(video=0) if p.pts is not None)
+        assert container.streams.video[0].time_base == Fraction(1, 90_000)
+    assert times[0] > 90_000 and [f.rtp for f in sink.frames] == times
+    assert [f.time.rtp for f in sink.video()] == times
 
 
 @pytest.mark.parametrize(

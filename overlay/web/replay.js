@@ -199,10 +199,11 @@ function firstFrame() {
   });
 }
 
-function playFile(address) {
+/** An address for elements, which send no header of ours: on this server the key goes into it. */
+function withToken(address) {
   const url = new URL(address, location.href);
   if (key && url.origin === location.origin) url.searchParams.set("token", key);
-  video.src = url.href;
+  return url.href;
 }
 
 function playList(address) {
@@ -229,12 +230,13 @@ async function open() {
   overlay.dataset.fps = String(about.fps || 30);
   const address = new URL(about.track, location.href);
   track = await loadTrack(address, { headers: withKey(key) });
+  for (const card of track.cards) if (card.image) card.image = withToken(card.image);
   overlay.track = track;
   showChapters(parseCues(await (await beside(about.chapters)).text()));
   const first = firstFrame();
   const loaded = new Promise((done) => video.addEventListener("loadeddata", done, { once: true }));
   if (about.kind === "hls") playList(about.video);
-  else playFile(about.video);
+  else video.src = withToken(about.video);
   await loaded;
   await calibrate(first);
   ready();

@@ -126,7 +126,7 @@ def test_a_process_that_dies_takes_only_its_video_along(job: TagJob, tmp_path: P
     assert reports["0.mp4"].state is TagState.FAILED and "SIGKILL" in reports["0.mp4"].message
     assert "absent.mp4" in reports["absent.mp4"].message
     assert reports["1.mp4"].state is reports["2.mp4"].state is TagState.TAGGED
-    again = list(ProcessPool(2).run([one for one in jobs if "absent" not in one.video], lambda *_: None))
+    again = list(InProcess().run([one for one in jobs if "absent" not in one.video], lambda *_: None))
     states = {Path(r.video).name: r.state for r in again}
     assert states == {"0.mp4": TagState.TAGGED, "1.mp4": TagState.SKIPPED, "2.mp4": TagState.SKIPPED}
 

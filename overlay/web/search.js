@@ -4,6 +4,7 @@ import { getJson, h, icon, setText } from "./page.js";
 import { agoWords, LatestWins, wireBox } from "./searchbox.js";
 import { HeldPicture, MIDDLE } from "./searchpicture.js";
 import { Results } from "./searchresults.js";
+import { ticksBetween } from "./vitrine-overlay.js";
 import { request, withKey } from "./webrtc.js";
 
 /** @typedef {import("./searchbox.js").Box} Box */
@@ -259,7 +260,7 @@ export class PictureSearch {
     try {
       const { enabled, marks } = await this.#client.about();
       this.#enabled = enabled === true;
-      this.#marks = Array.isArray(marks) ? marks : [];
+      this.#marks = (Array.isArray(marks) ? marks : []).filter((mark) => this.#isGoneBy(mark));
       this.#marksAtMs = performance.now();
     } catch {
       this.#enabled = false; // a server that does not search, or not for us
@@ -268,6 +269,12 @@ export class PictureSearch {
     this.#slider.max = String(this.#marks.length);
     this.#slider.value = this.#slider.max;
     this.#sayWhen();
+  }
+
+  /** The screen is behind the server: its newest moments may be newer than the frame that is held. */
+  #isGoneBy([epoch, rtp]) {
+    const held = this.#moment;
+    return !held || epoch < held.epoch || (epoch === held.epoch && ticksBetween(rtp, held.rtp) < 0);
   }
 
   get #offered() {

@@ -29,7 +29,7 @@ from benchmarks.report import Report, Row, Target, judge
 VIEWERS = 2_000
 QUICK_VIEWERS = 200
 PHASE_S = 12.0
-QUICK_PHASE_S = 2.5
+QUICK_PHASE_S = 2.0
 DOWN_S = 1.0
 SECRETS = {
     "VITRINE_AUTH__PUBLISH_KEY": "publish-key",

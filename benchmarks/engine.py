@@ -125,7 +125,7 @@ def engine(
             **sections.get("server", {}),
         },
         "auth": {**keys, **sections.get("auth", {})},
-        # The recorder is to be full before memory is looked at; with its three minutes it would grow all along.
+        # Full before memory is looked at: with its three minutes the recorder would grow all along.
         "search": {"keep_ms": 10_000, **sections.get("search", {})},
     }
     config = folder / "vitrine.toml"

@@ -34,7 +34,7 @@ from benchmarks.budget_parts.scoring import (
 from benchmarks.budget_parts.subjects import BUDGET_MS, SCENARIOS, YOLOX, Scenario, Taken, peer, vitrine
 from benchmarks.harness import Benchmark, CannotRun, Outcome, Settings, main
 from benchmarks.peers.registry import STREAMING
-from benchmarks.report import Report, Row, Target, judge
+from benchmarks.report import Report, Row, Target, judge, value_of
 from benchmarks.stats import interleaved, share, slope, spread
 
 OURS = "vitrine"
@@ -190,14 +190,14 @@ def judged(rows: Sequence[Row], long_enough: bool) -> list[Target]:
         words = str(row["scenario"])
         key = words[1]
         if key in "acd":
-            found.append(judge(f"age p99, {words}", _number(row, "age_ms_p99"), f"<= {BUDGET_MS}", "ms"))
+            found.append(judge(f"age p99, {words}", value_of(row, "age_ms_p99"), f"<= {BUDGET_MS}", "ms"))
             bound = "<= 250" if key == "c" else "<= 100"
-            found.append(judge(f"staleness p95, {words}", _number(row, "staleness_ms_p95"), bound, "ms"))
+            found.append(judge(f"staleness p95, {words}", value_of(row, "staleness_ms_p95"), bound, "ms"))
         if key == "b":
-            worst = _number(row, "detected_per_s_worst_stream")
+            worst = value_of(row, "detected_per_s_worst_stream")
             found.append(judge(f"every stream's detections, {words}", worst, ">= 10", "per s"))
         if long_enough:
-            tilt = abs(_number(row, "age_slope_ms_per_s"))
+            tilt = abs(value_of(row, "age_slope_ms_per_s"))
             found.append(judge(f"slope of age, {words}", tilt, "<= 0.2", "ms per s"))
         found += _against([other for other in rows if other["scenario"] == row["scenario"]], row, words)
     return found
@@ -211,15 +211,15 @@ def _against(rows: Sequence[Row], own: Row, words: str) -> list[Target]:
     peers = [row for row in rows if row["subject"] not in OWN and row.get("streaming_ap") is not None]
     if not peers or own.get("streaming_ap") is None:
         return []
-    best = max(peers, key=lambda row: _number(row, "streaming_ap"))
-    ahead = _number(own, "streaming_ap") - _number(best, "streaming_ap")
+    best = max(peers, key=lambda row: value_of(row, "streaming_ap"))
+    ahead = value_of(own, "streaming_ap") - value_of(best, "streaming_ap")
     lead = judge(f"streaming AP ahead of the best peer, {words}", ahead, ">= 0.0001", "AP")
     equal = [
-        _number(row, "cpu_ms_per_frame")
+        value_of(row, "cpu_ms_per_frame")
         for row in rows
-        if row["subject"] in OWN and _number(row, "streaming_ap") >= _number(best, "streaming_ap")
+        if row["subject"] in OWN and value_of(row, "streaming_ap") >= value_of(best, "streaming_ap")
     ]
-    ratio = min(equal, default=math.nan) / _number(best, "cpu_ms_per_frame")
+    ratio = min(equal, default=math.nan) / value_of(best, "cpu_ms_per_frame")
     cost = judge(
         f"processor time per frame at its streaming AP against that peer's, {words}",
         ratio,
@@ -227,11 +227,6 @@ def _against(rows: Sequence[Row], own: Row, words: str) -> list[Target]:
         "x",
     )
     return [lead, cost]
-
-
-def _number(row: Row, name: str) -> float:
-    value = row.get(name)
-    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def draw(report: Report, figure: Figure) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import Benchmark, Outcome, Settings, main
 from benchmarks.publish import SHARED
-from benchmarks.report import Report, Row, Target, judge
+from benchmarks.report import Report, Row, Target, judge, value_of
 from benchmarks.stats import interleaved, spread
 from inference.embedded import DETECTOR, embedded_model
 from inference.gpu import Machine
@@ -117,16 +117,11 @@ def _judge(rows: dict[str, Row]) -> list[Target]:
     if not reached or CPU not in rows:
         return []
     used = sum(str(row["got"]) != CPU for row in reached)
-    best = min(_number(row, "run_ms_p50") for row in reached)
+    best = min(value_of(row, "run_ms_p50") for row in reached)
     return [
         judge("ways that run on the GPU that is there", 100.0 * used / len(reached), ">= 100", "%"),
-        judge("best run on the GPU, of the CPU's", best / _number(rows[CPU], "run_ms_p50"), "<= 1", "x"),
+        judge("best run on the GPU, of the CPU's", best / value_of(rows[CPU], "run_ms_p50"), "<= 1", "x"),
     ]
-
-
-def _number(row: Row, name: str) -> float:
-    value = row.get(name)
-    return float(value) if isinstance(value, int | float) else float("nan")
 
 
 def draw(report: Report, figure: Figure) -> None:
@@ -135,7 +130,7 @@ def draw(report: Report, figure: Figure) -> None:
     rows = [row for row in report.rows if "run_ms_p50" in row]
     for index, (column, label) in enumerate((("run_ms_p50", "run, p50"), ("cpu_ms_per_run", "processor"))):
         places = [place + 0.4 * index for place in range(len(rows))]
-        axes.barh(places, [_number(row, column) for row in rows], 0.4, label=label)
+        axes.barh(places, [value_of(row, column) for row in rows], 0.4, label=label)
     axes.set_yticks([place + 0.2 for place in range(len(rows))], [str(row["subject"]) for row in rows])
     axes.invert_yaxis()
     axes.set_xlabel("ms")

@@ -20,7 +20,7 @@ from benchmarks.machine import ROOT
 from benchmarks.peers.registry import USEARCH
 from benchmarks.peers.searching import SUBJECTS
 from benchmarks.procs import child
-from benchmarks.report import Report, Row, Target, judge
+from benchmarks.report import Report, Row, Target, judge, value_of
 from benchmarks.stats import interleaved
 
 CACHE = ROOT / ".cache" / "benchmarks" / "index"
@@ -49,19 +49,15 @@ def run(settings: Settings) -> Outcome:
 
 
 def _judge(row: Row, count: int) -> list[Target]:
-    def figure(name: str) -> float:
-        value = row.get(name)
-        return float(value) if isinstance(value, (int, float)) else float("nan")
-
     said = f"{count:,} products"
     wanted = [
-        (f"{said}: recall@10", figure("recall@10"), ">= 0.98", ""),
-        (f"{said}: one caller, p99", figure("one_ms_p99"), "<= 1.5", "ms"),
-        (f"{said}: 16 callers, p99", figure("16_callers_ms_p99"), "<= 14", "ms"),
+        (f"{said}: recall@10", value_of(row, "recall@10"), ">= 0.98", ""),
+        (f"{said}: one caller, p99", value_of(row, "one_ms_p99"), "<= 1.5", "ms"),
+        (f"{said}: 16 callers, p99", value_of(row, "16_callers_ms_p99"), "<= 14", "ms"),
     ]
     for name, words in (("filter_1pct", "1 %"), ("filter_0.01pct", "0.01 %")):
-        wanted.append((f"{said}: recall@10 among {words}", figure(f"{name}_recall"), ">= 0.99", ""))
-        wanted.append((f"{said}: among {words}, p99", figure(f"{name}_ms_p99"), "<= 5", "ms"))
+        wanted.append((f"{said}: recall@10 among {words}", value_of(row, f"{name}_recall"), ">= 0.99", ""))
+        wanted.append((f"{said}: among {words}, p99", value_of(row, f"{name}_ms_p99"), "<= 5", "ms"))
     return [judge(*one) for one in wanted]
 
 

@@ -22,7 +22,7 @@ from benchmarks.match_parts.goods import Article, groceries, show
 from benchmarks.match_parts.judging import PRECISION, confusions, figures
 from benchmarks.model_parts.pictures import shared
 from benchmarks.model_parts.retrieval import OURS, PEERS
-from benchmarks.report import Report, Row, Target, judge
+from benchmarks.report import Report, Row, Target, judge, value_of
 from inference.embedded import EMBEDDER, embedded_model
 from inference.embedder import OnnxEmbedder
 from inference.errors import ModelError
@@ -162,7 +162,7 @@ def draw(report: Report, figure: Figure) -> None:
     rows = [row for row in report.rows if str(row["subject"]).startswith(f"{CARTONS}: ")]
     names = [str(row["subject"]).partition(": ")[2] for row in rows]
     for row, name in zip(rows, names, strict=True):
-        left.plot(range(len(AFTER)), [_number(row, f"top1_{n}") for n in AFTER], marker="o", label=name)
+        left.plot(range(len(AFTER)), [value_of(row, f"top1_{n}") for n in AFTER], marker="o", label=name)
     left.set_xticks(range(len(AFTER)), [str(n) for n in AFTER])
     left.set_ylim(0, 1)
     left.set_xlabel("views of the track")
@@ -171,18 +171,13 @@ def draw(report: Report, figure: Figure) -> None:
         left.legend(fontsize="small")
     for at, key in enumerate(("coverage_97", "exact_coverage", "auroc")):
         right.barh(
-            [n + at * 0.27 for n in range(len(rows))], [_number(r, key) for r in rows], 0.25, label=key
+            [n + at * 0.27 for n in range(len(rows))], [value_of(r, key) for r in rows], 0.25, label=key
         )
     right.set_yticks([n + 0.27 for n in range(len(rows))], names, fontsize="small")
     right.invert_yaxis()
     right.set_xlim(0, 1)
     right.legend(fontsize="small")
     figure.suptitle("Cartons the embedded embedder was never trained on")
-
-
-def _number(row: Row, key: str) -> float:
-    value = row.get(key)
-    return float(value) if isinstance(value, int | float) else 0.0
 
 
 BENCH = Benchmark("match", run, draw, tuple(KINDS))

@@ -15,7 +15,7 @@ from benchmarks.harness import Benchmark, Outcome, Settings, main
 from benchmarks.model_parts import attributes, blank, clips, cost, held, on_show, retrieval
 from benchmarks.model_parts.finders import Finder, finders
 from benchmarks.model_parts.tally import FIRST
-from benchmarks.report import Report, Row, Target
+from benchmarks.report import Report, Row, Target, value_of
 
 Part = Callable[[Settings], Outcome]
 
@@ -56,8 +56,8 @@ def draw(report: Report, figure: Figure) -> None:
         kind, _, subject = str(row["subject"]).partition(": ")
         if kind != "held":
             continue
-        line = left.plot(FIRST, [_number(row, f"r{k}_75_prior") for k in FIRST], marker="o", label=subject)
-        plain = [_number(row, f"r{k}_75") for k in FIRST]
+        line = left.plot(FIRST, [value_of(row, f"r{k}_75_prior") for k in FIRST], marker="o", label=subject)
+        plain = [value_of(row, f"r{k}_75") for k in FIRST]
         left.plot(FIRST, plain, linestyle=":", marker=".", color=line[0].get_color())
     left.set_xticks(FIRST)
     left.set_ylim(0, 1)
@@ -66,16 +66,11 @@ def draw(report: Report, figure: Figure) -> None:
     if left.lines:
         left.legend(fontsize="small")
     rows = [row for row in report.rows if "ap50" in row]
-    right.barh(range(len(rows)), [_number(row, "ap50") for row in rows])
+    right.barh(range(len(rows)), [value_of(row, "ap50") for row in rows])
     right.set_yticks(range(len(rows)), [str(row["subject"]) for row in rows], fontsize="small")
     right.invert_yaxis()
     right.set_xlim(0, 1)
     right.set_xlabel("average precision at IoU .5, any class")
-
-
-def _number(row: Row, name: str) -> float:
-    value = row.get(name)
-    return float(value) if isinstance(value, int | float) else 0.0
 
 
 BENCH = Benchmark("models", run, draw, tuple(PARTS))

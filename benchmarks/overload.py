@@ -22,7 +22,7 @@ from benchmarks.painted.blob import ONE_RUNG, write_embedder, write_model
 from benchmarks.peers.registry import PEERS, Peer
 from benchmarks.procs import Watch, child, free_port, two_cores, wait_until
 from benchmarks.publish import moving_square, publisher
-from benchmarks.report import Report, Row, Target, judge
+from benchmarks.report import Report, Row, Target, judge, value_of
 from benchmarks.stats import percentile, rtp_after, spread
 from benchmarks.trace import overlays, worst_growth
 from benchmarks.viewer import viewer
@@ -54,22 +54,24 @@ def run(settings: Settings) -> Outcome:
 
 
 def _judge(row: Row, long_enough: bool) -> list[Target]:
-    def figure(name: str) -> float:
-        value = row[name]
-        assert isinstance(value, (int, float))
-        return float(value)
-
     targets = [
-        judge("age of a detected frame, p99, in handler times", figure("age_in_handlers"), "<= 1.2", "x"),
         judge(
-            "frames in that are neither processed, dropped nor on their way", figure("lost"), "<= 0", "frames"
+            "age of a detected frame, p99, in handler times", value_of(row, "age_in_handlers"), "<= 1.2", "x"
+        ),
+        judge(
+            "frames in that are neither processed, dropped nor on their way",
+            value_of(row, "lost"),
+            "<= 0",
+            "frames",
         ),
     ]
     if long_enough:
-        growth = figure("age_growth")
+        growth = value_of(row, "age_growth")
         targets.append(judge("age at the end against age at the start", growth, "<= 1.1", "x"))
         targets.append(
-            judge("memory growth from second to last quarter", figure("rss_growth_mib"), "<= 10", "MiB")
+            judge(
+                "memory growth from second to last quarter", value_of(row, "rss_growth_mib"), "<= 10", "MiB"
+            )
         )
     return targets
 

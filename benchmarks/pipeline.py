@@ -21,7 +21,7 @@ from benchmarks.painted.blob import write_embedder
 from benchmarks.peers.registry import AIORTC
 from benchmarks.procs import Watch, child, free_port, two_cores, wait_until
 from benchmarks.publish import COFFEE, SHARED, prepared, publisher
-from benchmarks.report import Report, Row, Target, judge
+from benchmarks.report import Report, Row, Target, judge, value_of
 from benchmarks.stats import interleaved, spread
 from benchmarks.trace import Overlay, at_viewer, between, overlays, summary
 from benchmarks.viewer import viewer
@@ -58,15 +58,12 @@ def run(settings: Settings) -> Outcome:
 
 
 def _judge(whole: Row) -> list[Target]:
-    def figure(name: str) -> float:
-        value = whole[name]
-        assert isinstance(value, (int, float))
-        return float(value)
-
     return [
-        judge("age of an overlay, p99", figure("age_ms_p99"), "<= 60", "ms"),
-        judge("detection staleness, p95", figure("staleness_ms_p95"), "<= 100", "ms"),
-        judge("own overhead (neither ONNX nor video decoding), p50", figure("own_ms_p50"), "<= 4", "ms"),
+        judge("age of an overlay, p99", value_of(whole, "age_ms_p99"), "<= 60", "ms"),
+        judge("detection staleness, p95", value_of(whole, "staleness_ms_p95"), "<= 100", "ms"),
+        judge(
+            "own overhead (neither ONNX nor video decoding), p50", value_of(whole, "own_ms_p50"), "<= 4", "ms"
+        ),
     ]
 
 

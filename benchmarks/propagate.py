@@ -28,7 +28,7 @@ from benchmarks.machine import ROOT
 from benchmarks.peers.registry import LUCAS_KANADE
 from benchmarks.propagate_data import Box, Clip, Truth, coffee_truth, encoded, overlap, show_truth
 from benchmarks.publish import CACHE, COFFEE, ffmpeg
-from benchmarks.report import Report, Row, Target, judge
+from benchmarks.report import Report, Row, Target, judge, value_of
 from benchmarks.stats import percentile
 from inference.tracker import Tracker
 from inference.types import Detections
@@ -229,11 +229,11 @@ def _judge(rows: list[Row]) -> list[Target]:
         if row["codec"] == "H264":
             for stride, limit in LIMITS.items():
                 name = f"IoU between boxes {stride} frames apart, {where}"
-                targets.append(judge(name, _figure(row, f"iou_k{stride}"), f">= {limit:.2f}", ""))
-            targets.append(judge(f"cost of a frame, p50, {where}", _figure(row, "ms_p50"), "<= 0.5", "ms"))
+                targets.append(judge(name, value_of(row, f"iou_k{stride}"), f">= {limit:.2f}", ""))
+            targets.append(judge(f"cost of a frame, p50, {where}", value_of(row, "ms_p50"), "<= 0.5", "ms"))
         for key in ("iou_k6", "iou_late3"):
             rivals = {
-                str(other["subject"]): _figure(other, key)
+                str(other["subject"]): value_of(other, key)
                 for other in rows
                 if other["subject"] != "vitrine"
                 and (other["clip"], other["speed"]) == (row["clip"], row["speed"])
@@ -242,13 +242,8 @@ def _judge(rows: list[Row]) -> list[Target]:
             if rivals:
                 best = max(rivals, key=rivals.__getitem__)
                 name = f"{key} ahead of {best}, {where}"
-                targets.append(judge(name, _figure(row, key) - rivals[best], ">= 0", ""))
+                targets.append(judge(name, value_of(row, key) - rivals[best], ">= 0", ""))
     return targets
-
-
-def _figure(row: Row, name: str) -> float:
-    value = row.get(name)
-    return float(value) if isinstance(value, (int, float)) else float("nan")
 
 
 def draw(report: Report, figure: Figure) -> None:
@@ -259,7 +254,7 @@ def draw(report: Report, figure: Figure) -> None:
             if (row["clip"], row["speed"]) == (clip, speed) and "iou_k3" in row:
                 ours = row["subject"] == "vitrine"
                 label = f"{row['subject']} {row['codec']}" if ours else str(row["subject"])
-                values = [_figure(row, f"iou_k{stride}") for stride in STRIDES]
+                values = [value_of(row, f"iou_k{stride}") for stride in STRIDES]
                 axes.plot(STRIDES, values, linewidth=3 if ours else 1, marker=".", label=label)
         axes.set_title(f"{clip} x{speed}", fontsize=9)
         axes.set_xlabel("frames between true boxes")

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from benchmarks.budget_parts.subjects import YOLOX
 from benchmarks.harness import Benchmark, CannotRun, Outcome, Settings, main
 from benchmarks.model_parts.pictures import Sample, coffee, frame_of, in_corner, show
-from benchmarks.report import Report, Row, Target, judge
+from benchmarks.report import Report, Row, Target, judge, value_of
 from benchmarks.stats import percentile
 from inference.budget import BudgetPlanner, BudgetSettings
 from inference.detection import DetectorSettings, LoadedDetector, load_detector
@@ -126,12 +126,12 @@ def _judge(rows: list[Row]) -> list[Target]:
         if set(here) != set(WAYS):
             continue
         large, always, small, busy = (here[way] for way in WAYS)
-        ahead = _number(always, "recall") - _number(large, "recall")
+        ahead = value_of(always, "recall") - value_of(large, "recall")
         targets.append(judge(f"{name}: recall of regions always, ahead of 416", ahead, ">= -0.01", ""))
-        if _number(always, "regions"):
-            ratio = _number(always, "cost_ms_per_frame") / _number(large, "cost_ms_per_frame")
+        if value_of(always, "regions"):
+            ratio = value_of(always, "cost_ms_per_frame") / value_of(large, "cost_ms_per_frame")
             targets.append(judge(f"{name}: cost of regions always, against 416", ratio, "<= 0.75", "x"))
-        ahead = _number(busy, "recall") - _number(small, "recall")
+        ahead = value_of(busy, "recall") - value_of(small, "recall")
         if name.endswith("small"):
             targets.append(
                 judge(f"{name}: recall of regions when busy, ahead of everything", ahead, ">= 0.05", "")
@@ -143,18 +143,12 @@ def _judge(rows: list[Row]) -> list[Target]:
     return targets
 
 
-def _number(row: Row, name: str) -> float:
-    value = row[name]
-    assert isinstance(value, int | float)
-    return float(value)
-
-
 def draw(report: Report, figure: Figure) -> None:
     """Recall against cost, a panel per clip."""
     for axes, name in zip(figure.subplots(1, len(clips()), squeeze=False)[0], clips(), strict=True):
         for row in report.rows:
             if row["clip"] == name:
-                point = _number(row, "cost_ms_per_frame"), _number(row, "recall")
+                point = value_of(row, "cost_ms_per_frame"), value_of(row, "recall")
                 axes.scatter(*point, label=str(row["subject"]))
         axes.set(title=name, xlabel="ms of the device per frame", ylim=(0, 1.02))
     figure.axes[0].set_ylabel("recall at IoU .5")

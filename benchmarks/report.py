@@ -47,6 +47,12 @@ def judge(name: str, value: float, bound: str, unit: str) -> Target:
     return Target(name, round(value, 3), unit, bound, ok)
 
 
+def value_of(row: Row, name: str) -> float:
+    """A column as a number; NaN, which passes no bound, where the row has none there."""
+    value = row.get(name)
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """A finished run.

@@ -28,7 +28,7 @@ from benchmarks.engine import KEY, STREAM, Engine, engine
 from benchmarks.harness import Benchmark, CannotRun, Outcome, Settings, main
 from benchmarks.procs import Watch, two_cores, wait_until
 from benchmarks.publish import publisher
-from benchmarks.report import Report, Row, Target, judge
+from benchmarks.report import Report, Row, Target, judge, value_of
 from benchmarks.stats import interleaved, share, spread
 from benchmarks.trace import between, overlays, summary
 from benchmarks.viewer import viewer
@@ -106,18 +106,13 @@ def _targets(rows: list[Row]) -> list[Target]:
     found = []
     for name in ("same frame", "any frame"):
         if name in by_name:
-            answer, right = (_number(by_name[name], key) for key in ("answer_ms_p99", "right_pct"))
+            answer, right = (value_of(by_name[name], key) for key in ("answer_ms_p99", "right_pct"))
             found.append(judge(f"{name}: answer, p99", answer, "<= 150", "ms"))
             found.append(judge(f"{name}: right product first", right, ">= 90", "%"))
     if {"no searches", "any frame"} <= by_name.keys():
-        kept = share(*(_number(by_name[name], "detected_per_s") for name in ("any frame", "no searches")))
+        kept = share(*(value_of(by_name[name], "detected_per_s") for name in ("any frame", "no searches")))
         found.append(judge("detections kept while any frame is searched", round(kept, 1), ">= 95", "%"))
     return found
-
-
-def _number(row: Row, name: str) -> float:
-    value = row.get(name)
-    return float(value) if isinstance(value, (int, float)) else float("nan")
 
 
 def _measure(

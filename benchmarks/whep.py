@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.harness import Benchmark, Outcome, Settings, main
 from benchmarks.procs import Child, Watch, child, cpu_s, two_cores
-from benchmarks.report import Report, Row, Target, judge
+from benchmarks.report import Report, Row, Target, judge, value_of
 from benchmarks.whep_parts.clip import FPS, write_clip
 from benchmarks.whep_parts.path import LossyPath
 from benchmarks.whep_parts.screen import Reel, Screen, exact_pct, quantile, recovery_ms, reel, screen
@@ -230,8 +230,7 @@ def judged(rows: list[Row]) -> list[Target]:
     def figure(case: str, name: str, viewers: int | None = None) -> float:
         for row in rows:
             if row["subject"] == "vitrine" and row["case"] == case and viewers in (None, row.get("viewers")):
-                value = row.get(name)
-                return float(value) if isinstance(value, (int, float)) else math.nan
+                return value_of(row, name)
         return math.nan
 
     cases = {str(row["case"]) for row in rows if row["subject"] == "vitrine"}

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import region
 from benchmarks.harness import plot
 from benchmarks.model_parts.pictures import Sample, frame_of, in_corner, show
-from benchmarks.report import Report, Row
+from benchmarks.report import Report, Row, value_of
 from inference.detection import DetectorSettings, load_detector
 from inference.runtime import RuntimeSettings
 from stream.sources.synthetic import SHOW
@@ -68,5 +68,5 @@ def test_a_busy_machine_goes_on_where_the_tracks_are() -> None:
     whole, part = (
         asyncio.run(region._follow(way, samples, detector)) for way in ("busy, everything", "busy, regions")
     )
-    assert whole["regions"] == 0 and region._number(part, "regions") > 5
-    assert region._number(part, "recall") > region._number(whole, "recall")
+    assert whole["regions"] == 0 and value_of(part, "regions") > 5
+    assert value_of(part, "recall") > value_of(whole, "recall")

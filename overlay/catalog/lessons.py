@@ -6,11 +6,9 @@ takes none of them away. With each view its picture is kept, so that another emb
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from overlay.errors import CatalogError
+from overlay.database import Contents, Database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS lessons (
@@ -32,6 +30,7 @@ CREATE TABLE IF NOT EXISTS lesson_vectors (
     vector BLOB NOT NULL, PRIMARY KEY (number, model)
 );
 """
+_CONTENTS = Contents("lessons", "what hosts taught", "(what hosts taught is lost then)")
 FILE = "lessons.db"
 MOST = 24
 """Views of one kind kept of a product; the oldest give way."""
@@ -84,39 +83,7 @@ class LessonStore:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / FILE
-        self._lock = threading.Lock()
-        try:
-            data_dir.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
-            self._db.executescript(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=5000; "
-                "PRAGMA foreign_keys=ON;" + _SCHEMA
-            )
-        except (OSError, sqlite3.Error) as error:
-            raise CatalogError(
-                f"{self._path}: cannot hold what hosts taught ({error}); choose a folder that can be written",
-                code="lessons-unusable",
-                http_status=500,
-            ) from None
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                except BaseException:
-                    self._db.execute("ROLLBACK")
-                    raise
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise CatalogError(
-                    f"{self._path}: {error}; if it is damaged, move it away: what hosts taught is lost then",
-                    code="lessons-damaged",
-                    http_status=500,
-                ) from None
+        self._db = Database(data_dir / FILE, _SCHEMA, _CONTENTS)
 
     def add(
         self,
@@ -141,7 +108,7 @@ class LessonStore:
             stream: where it was taught, "" outside a show.
             at_ms: when, Unix time.
         """
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             _forget_contrary(db, product_id, kind, [view.vector for view in views], model_hash)
             for view in views:
                 row = (product_id, kind.value, stream, at_ms, view.picture)
@@ -157,13 +124,13 @@ class LessonStore:
 
     def put_vector(self, number: int, model_hash: str, vector: Floats) -> None:
         """What another model makes of a remembered picture."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             _put_vector(db, number, model_hash, vector)
 
     def forget(self, product_id: str, kinds: Sequence[LessonKind] = tuple(LessonKind)) -> int:
         """Take back what was taught of a product; returns how many views."""
         marks = ", ".join("?" * len(kinds))
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             gone = db.execute(
                 f"DELETE FROM lessons WHERE product = ? AND kind IN ({marks})",
                 (product_id, *(kind.value for kind in kinds)),
@@ -176,7 +143,7 @@ class LessonStore:
             "SELECT product, vector, kind FROM lessons JOIN lesson_vectors USING (number) WHERE model = ? "
             "ORDER BY number"
         )
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             rows = db.execute(query, (model_hash,)).fetchall()
         return [
             LessonVector(product, np.frombuffer(blob, np.float32), kind != LessonKind.VETOED)
@@ -189,22 +156,21 @@ class LessonStore:
             "SELECT number, picture FROM lessons WHERE number NOT IN "
             "(SELECT number FROM lesson_vectors WHERE model = ?) ORDER BY number"
         )
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             return [(int(number), bytes(picture)) for number, picture in db.execute(query, (model_hash,))]
 
     def summary(self) -> list[Lessons]:
         """What is remembered, by product."""
         found: dict[str, Lessons] = {}
         query = "SELECT product, kind, count(*) FROM lessons GROUP BY product, kind ORDER BY product"
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             for product, kind, count in db.execute(query):
                 found.setdefault(product, Lessons(product)).views[kind] = count
         return list(found.values())
 
     def close(self) -> None:
         """Close the database."""
-        with self._lock:
-            self._db.close()
+        self._db.close()
 
 
 def _forget_contrary(

@@ -7,8 +7,7 @@ import hashlib
 import json
 import re
 import sqlite3
-import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overlay.catalog.drafts import with_drafts
+from overlay.database import Contents, Database
 from overlay.errors import CatalogError
 from overlay.types import Availability, Product
 
@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS drafts (
     id TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (id, field)
 );
 """
+_CONTENTS = Contents("catalog", "the catalogue", "and import the feed again")
 _DRAFTED = "data, (SELECT json_group_object(field, value) FROM drafts WHERE drafts.id = products.id)"
 """A product with its accepted drafts, for `_product`."""
 _SAID = "SELECT lower(group_concat(value, ' ')) FROM drafts WHERE drafts.id = products.id"
@@ -93,27 +94,9 @@ class CatalogStore:
 
     def __init__(self, data_dir: Path) -> None:
         self._images = data_dir / "images"
-        self._path = data_dir / "catalog.db"
-        self._lock = threading.Lock()
-        try:
-            self._images.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
-        except (OSError, sqlite3.Error) as error:
-            raise CatalogError(
-                f"{data_dir}: cannot hold the catalogue ({error}); choose a folder that can be written",
-                code="catalog-unusable",
-                http_status=500,
-            ) from None
-        try:
-            with self._locked() as db:
-                db.execute("PRAGMA journal_mode=WAL")
-                db.execute("PRAGMA synchronous=NORMAL")
-                db.execute("PRAGMA busy_timeout=5000")
-                db.executescript(_SCHEMA)
-                self._migrate(db)
-        except CatalogError:
-            self._db.close()
-            raise
+        self._db = Database(data_dir / "catalog.db", _SCHEMA, _CONTENTS)
+        with self._db.locked() as db:
+            self._migrate(db)
 
     def _migrate(self, db: sqlite3.Connection) -> None:
         """A catalogue from before pictures had sources: they are fetched and embedded once more."""
@@ -122,38 +105,15 @@ class CatalogStore:
                 "ALTER TABLE products ADD COLUMN sources BLOB NOT NULL DEFAULT '[]'; DELETE FROM vectors;"
             )
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                yield self._db
-            except sqlite3.Error as error:
-                raise CatalogError(
-                    f"{self._path}: {error}; if it is damaged, move it away and import the feed again",
-                    code="catalog-damaged",
-                    http_status=500,
-                ) from None
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._locked() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-
     # ---- reading -------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        with self._locked() as db:
+        with self._db.locked() as db:
             return int(db.execute("SELECT count(*) FROM products").fetchone()[0])
 
     def list(self) -> list[Product]:
         """All products, in the order they were first imported."""
-        with self._locked() as db:
+        with self._db.locked() as db:
             rows = db.execute(f"SELECT {_DRAFTED} FROM products ORDER BY place").fetchall()
         return [_product(*row) for row in rows]
 
@@ -163,7 +123,7 @@ class CatalogStore:
         Raises:
             CatalogError: the catalogue does not have it.
         """
-        with self._locked() as db:
+        with self._db.locked() as db:
             row = db.execute(f"SELECT {_DRAFTED} FROM products WHERE id = ?", (product_id,)).fetchone()
         if row is None:
             raise CatalogError(
@@ -177,20 +137,20 @@ class CatalogStore:
         words = text.casefold().split()
         where = " AND ".join([f"{_WORDS} LIKE ? ESCAPE '\\'"] * len(words)) or "1"
         escaped = ["%" + re.sub(r"([%_\\])", r"\\\1", word) + "%" for word in words]
-        with self._locked() as db:
+        with self._db.locked() as db:
             query = f"SELECT {_DRAFTED} FROM products WHERE {where} ORDER BY place LIMIT ?"
             rows = db.execute(query, (*escaped, limit)).fetchall()
         return [_product(*row) for row in rows]
 
     def fingerprint(self, product_id: str) -> str:
         """What `put` was given; empty where the product is not known."""
-        with self._locked() as db:
+        with self._db.locked() as db:
             row = db.execute("SELECT fingerprint FROM products WHERE id = ?", (product_id,)).fetchone()
         return str(row[0]) if row is not None else ""
 
     def known(self, product_id: str, model_hash: str = "") -> Known:
         """What is held of a product."""
-        with self._locked() as db:
+        with self._db.locked() as db:
             row = db.execute(
                 "SELECT fingerprint, sources, EXISTS (SELECT 1 FROM vectors WHERE vectors.id = products.id "
                 "AND model = ?) FROM products WHERE id = ?",
@@ -220,7 +180,7 @@ class CatalogStore:
         }
         clauses = [f"{what} IN ({', '.join('?' * len(ones))})" for what, ones in wanted.items() if ones]
         query = "SELECT id FROM products" + (" WHERE " + " AND ".join(clauses) if clauses else "")
-        with self._locked() as db:
+        with self._db.locked() as db:
             return frozenset(
                 row[0] for row in db.execute(query, [one for ones in wanted.values() for one in ones])
             )
@@ -232,7 +192,7 @@ class CatalogStore:
 
     def vectors(self, model_hash: str) -> Sequence[tuple[str, NDArray[np.float32]]]:
         """(product id, unit float32 (dim,)) of every view that this model embedded."""
-        with self._locked() as db:
+        with self._db.locked() as db:
             query = (
                 "SELECT id, vector FROM vectors JOIN products USING (id) WHERE model = ? ORDER BY place, view"
             )
@@ -241,7 +201,7 @@ class CatalogStore:
 
     def without_vectors(self, model_hash: str) -> Sequence[str]:
         """Products that have pictures but were not embedded by this model."""
-        with self._locked() as db:
+        with self._db.locked() as db:
             rows = db.execute(
                 "SELECT id FROM products WHERE pictures > 0 AND id NOT IN "
                 "(SELECT id FROM vectors WHERE model = ?) ORDER BY place",
@@ -276,7 +236,7 @@ class CatalogStore:
             fresh = folder / f"{number}.jpg.new"
             fresh.write_bytes(data)
             fresh.replace(folder / f"{number}.jpg")
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             marks = ", ".join("?" * len(kept))
             db.execute(
                 f"DELETE FROM vectors WHERE id = ? AND view / {_VIEWS} NOT IN ({marks})",
@@ -295,7 +255,7 @@ class CatalogStore:
 
     def update(self, product: Product, fingerprint: str, sources: Sequence[Source]) -> None:
         """Replace what is known of a product; its pictures and vectors stay."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "UPDATE products SET data = ?2, text = ?3, fingerprint = ?4, sources = ?5 WHERE id = ?1",
                 (*_columns(product), fingerprint, msgspec.json.encode(sources)),
@@ -306,7 +266,7 @@ class CatalogStore:
     ) -> None:
         """Replace a product's vectors of one model, unit float32 (n, dim): all, or those of one picture."""
         first = _VIEWS * (picture or 0)
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "DELETE FROM vectors WHERE id = ? AND model = ?"
                 + ("" if picture is None else f" AND view / {_VIEWS} = {picture:d}"),
@@ -322,14 +282,14 @@ class CatalogStore:
 
     def put_draft(self, product_id: str, field: str, value: str) -> None:
         """Accept a draft for a field that the merchant left empty; an empty value takes it back."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute("DELETE FROM drafts WHERE id = ? AND field = ?", (product_id, field))
             if value:
                 db.execute("INSERT INTO drafts VALUES (?, ?, ?)", (product_id, field, value))
 
     def remove(self, product_id: str) -> None:
         """Remove a product, its vectors, drafts and pictures. Does nothing where it is not known."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute("DELETE FROM drafts WHERE id = ?", (product_id,))
             db.execute("DELETE FROM vectors WHERE id = ?", (product_id,))
             db.execute("DELETE FROM products WHERE id = ?", (product_id,))
@@ -341,8 +301,7 @@ class CatalogStore:
 
     def close(self) -> None:
         """Close the database."""
-        with self._lock:
-            self._db.close()
+        self._db.close()
 
 
 def _product(data: bytes, drafts: str) -> Product:

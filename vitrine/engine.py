@@ -42,7 +42,7 @@ from vitrine.keys import load_keys
 from vitrine.metrics import DeviceCollector, Metrics, NodeCollector, RecorderCollector, VideoCollector
 from vitrine.moments import stream_memory
 from vitrine.pipeline import Pipeline, PipelineParts
-from vitrine.recognition import Recognition, load_recognition, refresh_index_off_loop
+from vitrine.recognition import Recognition, load_recognition, refresh_index
 from vitrine.recorder import RecorderStatistics
 from vitrine.refresh import Refresher
 from vitrine.search import Searcher, open_search
@@ -221,7 +221,8 @@ class Engine:
         """Put the catalogue's products into the index and into every running show."""
         config, models = self.config, self.recognition
         try:
-            await refresh_index_off_loop(
+            await asyncio.to_thread(
+                refresh_index,
                 self.store,
                 config.server.data_dir,
                 models.embedder,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
@@ -232,15 +231,3 @@ def _forget_gone(holder: IndexHolder, kept: frozenset[str]) -> None:
     held = holder.current
     if isinstance(held, LoadedIndex) and (gone := held.product_ids - kept):
         holder.remove(gone)
-
-
-async def refresh_index_off_loop(
-    store: CatalogStore,
-    data_dir: Path,
-    embedder: OnnxEmbedder,
-    holder: IndexHolder,
-    report: Callable[[int, int], None] | None = None,
-    server: str = "",
-) -> int:
-    """`refresh_index` in a thread."""
-    return await asyncio.to_thread(refresh_index, store, data_dir, embedder, holder, report, server)

@@ -15,6 +15,7 @@ from stream.errors import EngineError
 from stream.relay import Relay
 from stream.types import EncodedFrame, Frame, SourceInfo, StreamId
 from stream.webrtc import Ingest, Playback, RtcSettings
+from tests.serving import serving
 from tests.stream import pages
 from tests.stream.media import read_barcode
 
@@ -199,15 +200,9 @@ async def serve(settings: RtcSettings | None = None) -> AsyncIterator[Server]:
     app.router.add_route("*", "/{role:whip|whep}/show/{session}", server.handle)
     app.router.add_get("/{page:publish|watch}", server._page)
     app.router.add_post("/report", server._report)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        server.url = f"http://{host}:{port}"
-        yield server
-    finally:
-        for session in [*server.ingests, *server.playbacks]:
-            await session.close("bye")
-        await runner.cleanup()
+    async with serving(app) as server.url:
+        try:
+            yield server
+        finally:
+            for session in [*server.ingests, *server.playbacks]:
+                await session.close("bye")

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from stream.errors import SourceError
 from stream.signalling import Endpoint, IceServer, Signalling, ice_servers
+from tests.serving import serving
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -18,13 +19,8 @@ async def server(**handlers: Handler) -> AsyncIterator[str]:
     app = web.Application()
     for path, handler in handlers.items():
         app.router.add_route("*", f"/{path}", handler)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with serving(app) as url:
+        yield url
 
 
 def reply(status: int, *headers: tuple[str, str], text: str = "v=0") -> Handler:

@@ -12,10 +12,10 @@ import aiohttp
 import msgspec
 import pytest
 import pytest_asyncio
-from aiortc import RTCPeerConnection
 
 from inference.types import Demand
 from overlay.messages import Hello, Snapshot, decode_server
+from tests.vitrine.fleet_rig import offer
 from vitrine.app import Server
 from vitrine.auth import Role
 from vitrine.config import load_config
@@ -63,15 +63,6 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
         aiohttp.ClientSession() as http,
     ):
         yield Rig(server, http)
-
-
-async def offer() -> str:
-    pc = RTCPeerConnection()
-    pc.addTransceiver("video", direction="sendonly")
-    await pc.setLocalDescription(await pc.createOffer())
-    text = str(pc.localDescription.sdp)
-    await pc.close()
-    return text
 
 
 # ---- pages -------------------------------------------------------------------------------------------------

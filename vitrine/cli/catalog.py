@@ -103,7 +103,7 @@ async def _import(
     config: Config, feed: str, wanted: tuple[str, str, bool], embed: bool, quiet: bool
 ) -> tuple[ImportReport, int]:
     from overlay.catalog.importer import ImportOptions, import_feed
-    from vitrine.recognition import refresh_index_off_loop
+    from vitrine.recognition import refresh_index
 
     embedder = await asyncio.to_thread(_embedder, config) if embed else None
     with _store(config) as store, progress(quiet) as bar:
@@ -121,7 +121,8 @@ async def _import(
 
             folder, step = config.server.data_dir, bar.add_task("indexing", total=None)
             with closing(IndexHolder()) as index:
-                recognisable = await refresh_index_off_loop(
+                recognisable = await asyncio.to_thread(
+                    refresh_index,
                     store,
                     folder,
                     embedder,
@@ -264,7 +265,7 @@ def _show(products: list[Product], as_json: bool, scores: dict[str, float] | Non
 def _configure(config: Path | None, data_dir: Path | None, embedder: Path | None) -> Config:
     return configure(
         config,
-        server__data_dir=None if data_dir is None else str(data_dir),
+        server__data_dir=data_dir,
         inference__embedder=None if embedder is None else str(embedder),
     )
 

@@ -50,7 +50,7 @@ def tag_catalog(
 
     if apply is not None and (products or out_file or least):
         raise usage_error("--apply takes a review file and nothing else")
-    loaded = configure(config, server__data_dir=None if data_dir is None else str(data_dir))
+    loaded = configure(config, server__data_dir=data_dir)
     store = CatalogStore(loaded.server.data_dir)
     try:
         if apply is not None:

@@ -31,9 +31,7 @@ def demo(
     from vitrine.demo import run_demo
     from vitrine.logs import set_up_logging
 
-    loaded = configure(
-        config, server__port=port, server__data_dir=None if data_dir is None else str(data_dir)
-    )
+    loaded = configure(config, server__port=port, server__data_dir=data_dir)
     set_up_logging("info" if verbose else "error")
     raise typer.Exit(run_demo(loaded, seconds, as_json, err()))
 

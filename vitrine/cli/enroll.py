@@ -87,9 +87,9 @@ def enroll(
     """
     loaded = configure(
         config,
-        server__data_dir=None if data_dir is None else str(data_dir),
-        inference__detector=None if detector is None else str(detector),
-        inference__embedder=None if embedder is None else str(embedder),
+        server__data_dir=data_dir,
+        inference__detector=detector,
+        inference__embedder=embedder,
         inference__provider=provider,
     )
     if forget:
@@ -143,7 +143,7 @@ async def _ready(config: Config, product_id: str) -> AsyncIterator[tuple[Catalog
     """Catalogue and models; the product must be known before the models are loaded."""
     from overlay.catalog.store import CatalogStore
     from stream.clock import MonotonicClock
-    from vitrine.recognition import load_recognition, refresh_index_off_loop
+    from vitrine.recognition import load_recognition, refresh_index
 
     store = CatalogStore(config.server.data_dir)
     try:
@@ -152,7 +152,9 @@ async def _ready(config: Config, product_id: str) -> AsyncIterator[tuple[Catalog
         try:
             index, embedder = recognition.index, recognition.embedder
             server = config.catalog.index_server
-            await refresh_index_off_loop(store, config.server.data_dir, embedder, index, server=server)
+            await asyncio.to_thread(
+                refresh_index, store, config.server.data_dir, embedder, index, server=server
+            )
             yield store, recognition
         finally:
             recognition.index.close()

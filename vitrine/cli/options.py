@@ -64,4 +64,5 @@ def ladder(rungs: list[str] | None) -> tuple[Rung, ...] | None:
 
 def configure(path: Path | None, **overrides: object) -> Config:
     """The configuration of a command; keyword ``server__port`` stands for ``server.port``."""
-    return load_config(path, None, {name.replace("__", "."): value for name, value in overrides.items()})
+    texts = {name: str(value) if isinstance(value, Path) else value for name, value in overrides.items()}
+    return load_config(path, None, {name.replace("__", "."): value for name, value in texts.items()})

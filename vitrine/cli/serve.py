@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -83,13 +82,13 @@ def serve(
         bus__url=bus,
         server__host=host,
         server__port=port,
-        server__data_dir=_text(data_dir),
+        server__data_dir=data_dir,
         server__tls=tls,
         rtc__udp_ports=udp_ports,
         rtc__public_ip=public_ip,
         catalog__feed=feed,
-        inference__detector=_text(detector),
-        inference__embedder=_text(embedder),
+        inference__detector=detector,
+        inference__embedder=embedder,
         inference__provider=provider,
         inference__budget_ms=budget_ms,
         **_sources(source or []),
@@ -111,10 +110,6 @@ def _announce(server: Server) -> None:
         note(f"operator  {server.page('/operator', Role.OPERATOR)}")
     else:
         note("keys: see keys.json in the data folder, or auth.* of the configuration")
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
 
 
 def register(app: typer.Typer) -> None:

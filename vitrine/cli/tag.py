@@ -95,9 +95,9 @@ def tag(
 
     loaded = configure(
         config,
-        server__data_dir=None if data_dir is None else str(data_dir),
-        inference__detector=None if detector is None else str(detector),
-        inference__embedder=None if embedder is None else str(embedder),
+        server__data_dir=data_dir,
+        inference__detector=detector,
+        inference__embedder=embedder,
         inference__provider=provider,
         inference__show_unsure=True if unsure else None,
     )

@@ -31,7 +31,7 @@ def token(
 
     if role not in set(Role):
         raise usage_error(f"role: got {role!r}, expected one of {', '.join(Role)}")
-    loaded = configure(config, server__data_dir=None if data_dir is None else str(data_dir))
+    loaded = configure(config, server__data_dir=data_dir)
     try:
         wanted = None if stream == ALL_STREAMS else stream_id(stream)
         made = Authenticator(load_keys(loaded.auth, loaded.server.data_dir)).mint(Role(role), wanted, ttl)

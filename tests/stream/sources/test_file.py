@@ -22,6 +22,7 @@ from stream.pixels import AvPixels
 from stream.sources.base import open_source
 from stream.sources.file import FileSource
 from stream.sources.reader import describe
+from tests.serving import serving
 from tests.shared import shared_path
 from tests.stream.media import read_barcode, write_clip
 from tests.stream.rig import STREAM, RecordingSink, until
@@ -173,13 +174,8 @@ async def test_hls_over_http(tmp_path: Path) -> None:
     ffmpeg("-i", str(clip), "-c", "copy", *playlist)
     app = web.Application()
     app.router.add_static("/", tmp_path)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        sink = await play(f"http://127.0.0.1:{runner.addresses[0][1]}/a.m3u8")
-    finally:
-        await runner.cleanup()
+    async with serving(app) as site:
+        sink = await play(f"{site}/a.m3u8")
     assert [f.barcode for f in sink.frames] == list(range(45))
     assert sink.started[0][1].description == "http 127.0.0.1"
     with av.open(str(tmp_path / "a.m3u8")) as container:  # what a player of the same playlist sees

@@ -14,6 +14,7 @@ from stream.clock import MonotonicClock
 from stream.errors import SourceError
 from stream.sources.base import open_source
 from stream.sources.whep import WhepSource
+from tests.serving import serving
 from tests.stream.peers import ScriptedTrack, connection
 from tests.stream.rig import STREAM, RecordingSink, serve, until
 from tests.stream.test_webrtc import publishing
@@ -82,18 +83,13 @@ async def test_useless_answer_is_an_error_and_the_token_is_sent(answer: str) -> 
 
     app = web.Application()
     app.router.add_post("/whep", handle)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"whep://s3cret@127.0.0.1:{runner.addresses[0][1]}/whep"
+    async with serving(app) as site:
+        url = f"{site.replace('http://', 'whep://s3cret@')}/whep"
         with pytest.raises(SourceError) as caught:
             async with asyncio.timeout(10):
                 await WhepSource(url, STREAM, MonotonicClock()).run(RecordingSink())
         assert caught.value.code == "whep-answer"
         assert tokens == ["Bearer s3cret"]
-    finally:
-        await runner.cleanup()
 
 
 async def test_counter_offer_is_answered_and_delivers(clip: Path) -> None:
@@ -123,27 +119,24 @@ async def test_counter_offer_is_answered_and_delivers(clip: Path) -> None:
     app.router.add_post("/whep", refuse)
     app.router.add_patch("/session/1", take)
     app.router.add_delete("/session/1", end)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
     sink = RecordingSink(barcodes=False)
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        source = WhepSource(f"whep://127.0.0.1:{runner.addresses[0][1]}/whep", STREAM, MonotonicClock())
-        running = asyncio.create_task(source.run(sink))
-        async with asyncio.timeout(10):
-            await patched.wait()
-            for n in range(200):
-                track.put(b"\x00\x00" + bytes(20) if n else VP8_KEY, n * 3000)
-                await asyncio.sleep(0.02)
-                if sink.encoded:
-                    break
-        assert sink.encoded[0].codec == "VP8" and sink.encoded[0].time.rtp % 3000 == 0
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        assert ended.is_set()
+        async with serving(app) as site:
+            source = WhepSource(f"{site.replace('http', 'whep')}/whep", STREAM, MonotonicClock())
+            running = asyncio.create_task(source.run(sink))
+            async with asyncio.timeout(10):
+                await patched.wait()
+                for n in range(200):
+                    track.put(b"\x00\x00" + bytes(20) if n else VP8_KEY, n * 3000)
+                    await asyncio.sleep(0.02)
+                    if sink.encoded:
+                        break
+            assert sink.encoded[0].codec == "VP8" and sink.encoded[0].time.rtp % 3000 == 0
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            assert ended.is_set()
     finally:
         await pc.close()
-        await runner.cleanup()
 
 
 async def test_a_refusal_without_a_counter_offer_is_an_error() -> None:
@@ -152,13 +145,9 @@ async def test_a_refusal_without_a_counter_offer_is_an_error() -> None:
 
     app = web.Application()
     app.router.add_post("/whep", refuse)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"whep://127.0.0.1:{runner.addresses[0][1]}/whep"
+    async with serving(app) as site:
         with pytest.raises(SourceError, match="got 406") as caught:
-            await WhepSource(url, STREAM, MonotonicClock()).run(RecordingSink())
+            await WhepSource(f"{site.replace('http', 'whep')}/whep", STREAM, MonotonicClock()).run(
+                RecordingSink()
+            )
         assert not caught.value.retryable
-    finally:
-        await runner.cleanup()

@@ -95,6 +95,15 @@ class Database:
                 raise
             db.execute("COMMIT")
 
+    def version(self) -> int:
+        """Another number whenever somebody else has written into the file (``PRAGMA data_version``).
+
+        Raises:
+            CatalogError: SQLite fails.
+        """
+        with self.locked() as db:
+            return int(db.execute("PRAGMA data_version").fetchone()[0])
+
     def close(self) -> None:
         """No more use."""
         with self._lock:

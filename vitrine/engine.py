@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack, suppress
 
 from inference.errors import ProductIndexError
 from inference.types import FrameResult
-from overlay.bus.base import Bus
 from overlay.bus.memory import MemoryBus
-from overlay.bus.registry import MemoryRegistry, Registry
+from overlay.bus.registry import MemoryRegistry
+from overlay.catalog.importer import embed_missing
 from overlay.catalog.store import CatalogStore
 from overlay.edge import GatewaySettings
 from overlay.errors import FeedError
@@ -37,8 +37,10 @@ from vitrine.enrolling import Enroller
 from vitrine.errors import UnknownStream
 from vitrine.figures import VideoStatus
 from vitrine.fleet import Fleet
+from vitrine.hearing import Hearing, watch_file
 from vitrine.hub import Hub, StreamRuntime, video_status
 from vitrine.keys import load_keys
+from vitrine.links import Links, open_links
 from vitrine.metrics import DeviceCollector, Metrics, NodeCollector, RecorderCollector, VideoCollector
 from vitrine.moments import stream_memory
 from vitrine.pipeline import Pipeline, PipelineParts
@@ -93,8 +95,7 @@ class Engine:
         self.store = CatalogStore(config.server.data_dir)
         self.role = config.fleet.role
         self._recognition = recognition
-        self._bus: Bus = MemoryBus()
-        self._registry: Registry = MemoryRegistry()
+        self._links = Links(MemoryBus(), MemoryRegistry())
         self._pulls: list[asyncio.Task[None]] = []
         self.started_ns = clock.now_ns()
         self.newest: dict[StreamId, tuple[FrameResult, HotspotFrame]] = {}
@@ -115,7 +116,7 @@ class Engine:
         self.metrics.registry.register(VideoCollector(self._video))
         if self.role != "gateway":
             await self._load_recognition()
-        self._bus, self._registry = await self._open_bus()
+        self._links = open_links(config.bus, self._stack)
         embedder = self.recognition.embedder if self._recognition else None
         self.shop = await self._stack.enter_async_context(Shop(config, self.store, embedder, self.clock))
         if self.role != "gateway":
@@ -132,7 +133,7 @@ class Engine:
             self._trace = Trace(config.server.trace)
             self._stack.callback(self._trace.close)
         self.gateway = Gateway(
-            bus=self._bus,
+            bus=self._links.bus,
             clock=self.clock,
             admit=Door(config, self.auth, lambda: self.gateway.statistics().viewers),
             on_tap=self._on_tap,
@@ -150,15 +151,20 @@ class Engine:
             config.server.max_streams,
             self.refusal,
         )
-        self.fleet = Fleet(self._registry, config.fleet, self.clock)
+        self.fleet = Fleet(self._links.registry, config.fleet, self.clock)
         self.fleet.watched = self.gateway.watched
         idle_ms = None if config.bus.alone else config.fleet.idle_ms
-        self.streams = Streams(self.hub, self.fleet, self._bus, self.clock, idle_ms)
+        self.streams = Streams(self.hub, self.fleet, self._links.bus, self.clock, idle_ms)
         self._tasks = tasks
         if config.catalog.feed and config.catalog.refresh_ms and self.recognises:
             refresher = Refresher(self._refresh_feed, config.catalog.refresh_ms * 1_000_000, self.clock)
             self._pulls.append(tasks.create_task(refresher.run(), name="feed"))
         self._pulls.append(tasks.create_task(self._forget(), name="forget"))
+        if self.recognises:
+            hearing = Hearing(self.teacher.lessons, self._links.lessons, self.teacher.reload)
+            self._pulls.append(tasks.create_task(hearing.run(), name="hearing"))
+            watching = watch_file(self.store.version, self._take_over_catalogue)
+            self._pulls.append(tasks.create_task(watching, name="catalogue"))
 
     async def join(self, describe: Callable[[], NodeRecord]) -> None:
         """Become known to the other nodes, as what `describe` says, and begin pulled sources.
@@ -233,6 +239,8 @@ class Engine:
             if not error.retryable:
                 raise
             log.error("products are not recognised for now", extra={"reason": str(error)})
+        if hasattr(self, "teacher"):
+            await self.teacher.reload()  # what was said while the index was read
         await self._show_catalogue()
         return len(models.index)
 
@@ -252,22 +260,17 @@ class Engine:
                 raise
             log.warning("feed not read, going on with the products known", extra={"reason": str(error)})
 
+    async def _take_over_catalogue(self) -> None:
+        """`vitrine catalog` wrote into it."""
+        await embed_missing(self.store, self.recognition.embedder)
+        await self.refresh_catalogue()
+
     async def _refresh_feed(self, recheck: bool) -> None:
         report = await self.shop.import_feed(self.config.catalog, recheck=recheck)
         if report.imported or report.removed:
             await self.refresh_catalogue()
         elif report.updated:
             await self._show_catalogue()
-
-    async def _open_bus(self) -> tuple[Bus, Registry]:
-        if self.config.bus.alone:
-            return MemoryBus(), MemoryRegistry()
-        from overlay.bus.redis import RedisBus
-        from overlay.bus.redis_registry import RedisRegistry
-
-        bus = RedisBus(self.config.bus.url.reveal())
-        self._stack.push_async_callback(bus.close)
-        return bus, RedisRegistry(bus.link)
 
     def rtc_settings(self) -> RtcSettings:
         """WebRTC settings as configured."""
@@ -291,7 +294,7 @@ class Engine:
         state = start.held.snapshot if start.held else None
         author = OverlayAuthor(stream, state.log if state else secrets.token_urlsafe(6), state)
         show = Show(
-            StreamPublisher(author, self._bus, fence=start.fence, start=start.held),
+            StreamPublisher(author, self._links.bus, fence=start.fence, start=start.held),
             offset_of=relay.offset,
             viewers=lambda: self.fleet.viewers(stream),
             clock=self.clock,

@@ -18,7 +18,7 @@ from inference.index import IndexHolder
 from inference.types import Plan
 from inference.views import Look
 from inference.worker import StreamWorker
-from overlay.catalog.lessons import LessonKind
+from overlay.catalog.words import LessonKind
 from stream.clock import Clock, MonotonicClock
 from stream.errors import EngineError
 from stream.latest import LatestSlot

@@ -14,9 +14,10 @@ from inference.index import IndexHolder
 from inference.taught import Example, Taught
 from inference.views import Look
 from inference.worker import StreamWorker
-from overlay.catalog.lessons import LessonKind, Lessons, LessonStore, TaughtView
+from overlay.catalog.lessons import Lessons, LessonStore, TaughtView
 from overlay.catalog.pictures import PictureLimits, decode_picture, encode_jpeg, resized
 from overlay.catalog.store import CatalogStore
+from overlay.catalog.words import LessonKind
 
 
 def remembered(data_dir: Path, store: CatalogStore, embedder: OnnxEmbedder) -> Taught:
@@ -46,17 +47,37 @@ class Teacher:
         store: the catalogue; only its products can be taught.
         embedder: whose vectors they are.
         index: that hears them.
+
+    Attributes:
+        lessons: what is remembered.
     """
 
     def __init__(
         self, data_dir: Path, store: CatalogStore, embedder: OnnxEmbedder, index: IndexHolder
     ) -> None:
         self._data_dir, self._store, self._embedder, self._index = data_dir, store, embedder, index
-        self._lessons = LessonStore(data_dir)
+        self.lessons = LessonStore(data_dir)
+        self._writing = asyncio.Lock()
+        self._said = 0
 
     def close(self) -> None:
         """Close the store."""
-        self._lessons.close()
+        self.lessons.close()
+
+    async def reload(self) -> None:
+        """Hear all that is remembered anew: somebody else wrote it down, or the catalogue is another one.
+
+        Raises:
+            CatalogError: it cannot be read.
+        """
+        while True:
+            async with self._writing:
+                said = self._said
+                taught = await asyncio.to_thread(remembered, self._data_dir, self._store, self._embedder)
+                if said == self._said:
+                    self._index.taught = taught
+                    return
+            # something was said meanwhile: it is written down first, then all is read again
 
     async def judge(self, worker: StreamWorker, track_id: int, product_id: str, right: bool) -> int:
         """The host says that an object of the picture is a product, or is not; returns views remembered.
@@ -83,8 +104,10 @@ class Teacher:
         right = kind is not LessonKind.VETOED
         seen = [(look.vector, look.crop) for look in looks]
         examples = [Example(product_id, vector, right) for vector, _ in seen if vector is not None]
+        self._said += 1
         self._index.taught = self._index.taught.plus(examples)
-        return await asyncio.to_thread(self._remember, product_id, kind, looks, stream)
+        async with self._writing:
+            return await asyncio.to_thread(self._remember, product_id, kind, looks, stream)
 
     def _remember(self, product_id: str, kind: LessonKind, looks: Sequence[Look], stream: str) -> int:
         views = [
@@ -92,16 +115,21 @@ class Teacher:
             for look in looks
             if look.crop is not None and look.vector is not None
         ]
-        at_ms = int(time.time() * 1000)
-        self._lessons.add(product_id, kind, views, self._embedder.model_hash, stream=stream, at_ms=at_ms)
+        model = self._embedder.model_hash
+        self.lessons.add(product_id, kind, views, model, stream=stream, at_ms=_now_ms())
         return len(views)
 
     async def forget(self, product_id: str) -> int:
         """Take back all that was taught of a product; returns how many views."""
-        gone = await asyncio.to_thread(self._lessons.forget, product_id)
-        self._index.taught = self._index.taught.without({product_id})
+        async with self._writing:
+            gone = await asyncio.to_thread(self.lessons.forget, product_id, at_ms=_now_ms())
+            self._index.taught = self._index.taught.without({product_id})
         return gone
 
     async def taught(self) -> list[Lessons]:
         """What is remembered, by product."""
-        return await asyncio.to_thread(self._lessons.summary)
+        return await asyncio.to_thread(self.lessons.summary)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

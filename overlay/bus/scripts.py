@@ -152,3 +152,23 @@ end
 return found
 """
 )
+
+# keys: name of the log, its entries; arguments: entry, entries kept (about).
+APPEND = """
+if redis.call('EXISTS', KEYS[2]) == 0 then
+  local clock = redis.call('TIME')
+  redis.call('SET', KEYS[1], clock[1] .. '.' .. clock[2])
+end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'e', ARGV[1])
+return 1
+"""
+
+# keys: name of the log, its entries; arguments: log as the reader knows it, place, entries at most.
+# Returns {log or "", entries after that place, from the beginning where the log is another}.
+READ = """
+local log = redis.call('GET', KEYS[1])
+if not log or redis.call('EXISTS', KEYS[2]) == 0 then return {'', {}} end
+local start = '-'
+if log == ARGV[1] and ARGV[2] ~= '' then start = '(' .. ARGV[2] end
+return {log, redis.call('XRANGE', KEYS[2], start, '+', 'COUNT', ARGV[3])}
+"""

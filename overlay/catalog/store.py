@@ -299,6 +299,10 @@ class CatalogStore:
         with contextlib.suppress(OSError):
             folder.rmdir()
 
+    def version(self) -> int:
+        """Another number whenever another process, or another store, wrote into the catalogue."""
+        return self._db.version()
+
     def close(self) -> None:
         """Close the database."""
         self._db.close()

@@ -14,7 +14,8 @@ import pytest
 
 from inference.prominence import rank
 from inference.types import FrameResult, Match, MatchState
-from overlay.catalog.lessons import LessonKind, LessonStore
+from overlay.catalog.lessons import LessonStore
+from overlay.catalog.words import LessonKind
 from stream.publish import Publisher
 from stream.sources.synthetic import show_path
 from stream.types import stream_id

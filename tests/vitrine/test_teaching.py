@@ -12,9 +12,9 @@ from inference.embedder import OnnxEmbedder
 from inference.index import IndexHolder
 from inference.runtime import OrtModel
 from inference.views import Look
-from overlay.catalog.lessons import LessonKind
 from overlay.catalog.pictures import PictureLimits, decode_picture, resized, views
 from overlay.catalog.store import CatalogStore
+from overlay.catalog.words import LessonKind
 from overlay.errors import CatalogError
 from overlay.types import Product
 from tests.inference.models import colour_embedder

@@ -113,13 +113,13 @@ def _tell(product_id: str, verdict: Verdict, kept: int, words: str, as_json: boo
         print_json({"product_id": product_id, **to_builtins(verdict), "kept": kept, "words": words})
     else:
         out().print(words, soft_wrap=True, highlight=False, markup=False)
-        heard = f"{kept} views kept; a server that is running hears them after its next start"
+        heard = f"{kept} views kept; servers that are running hear them within two seconds"
         note(heard if kept else "nothing kept")
 
 
 async def _enroll(config: Config, job: _Job) -> tuple[Verdict, int, str]:
     from inference.apart import in_words
-    from overlay.catalog.lessons import LessonKind
+    from overlay.catalog.words import LessonKind
     from vitrine.enrolling import judged
     from vitrine.teaching import Teacher
 

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overlay.catalog.lessons import MOST, LessonKind, LessonStore, TaughtView
+from overlay.catalog.lessons import MOST, LessonStore, TaughtView
+from overlay.catalog.words import LessonKind, decode_word, encode_word, vector_of
 from overlay.errors import CatalogError
 
 
@@ -74,11 +76,11 @@ def test_the_oldest_views_of_a_kind_give_way(store: LessonStore) -> None:
     assert [int(one.vector.argmax()) for one in store.vectors("model")] == [0, *range(3, MOST + 3)]
 
 
-def test_what_was_taught_can_be_taken_back_all_or_by_kind(store: LessonStore) -> None:
+def test_what_was_taught_can_be_taken_back(store: LessonStore) -> None:
     store.add("mug", LessonKind.ENROLLED, taught(1, 2), "model", at_ms=1)
     store.add("mug", LessonKind.VETOED, taught(3), "model", at_ms=1)
-    assert store.forget("mug", [LessonKind.VETOED]) == 1
-    assert store.forget("mug") == 2 and store.forget("mug") == 0
+    assert store.forget("jar") == 0
+    assert store.forget("mug") == 3 and store.forget("mug") == 0
     assert store.vectors("model") == [] and store.summary() == []
 
 
@@ -86,3 +88,82 @@ def test_a_folder_that_cannot_hold_it_is_named(tmp_path: Path) -> None:
     (tmp_path / "lessons.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(CatalogError, match="lessons.db"):
         LessonStore(tmp_path)
+
+
+def hear_all(source: LessonStore, target: LessonStore, log: str = "log") -> int:
+    """What `source` has to tell reaches `target`, as bytes."""
+    words = source.untold()
+    new = target.hear([decode_word(encode_word(word)) for word in words], log, f"{len(words)}")
+    for word in words:
+        source.told(word.id)
+    return new
+
+
+def known(store: LessonStore) -> list[tuple[str, int, bool]]:
+    return [(one.product_id, int(one.vector.argmax()), one.right) for one in store.vectors("model")]
+
+
+def test_words_reach_another_node_once_with_their_views(tmp_path: Path, store: LessonStore) -> None:
+    other = LessonStore(tmp_path / "other")
+    store.add("mug", LessonKind.CONFIRMED, taught(1, 2), "model", stream="demo", at_ms=1)
+    store.add("mug", LessonKind.VETOED, taught(2), "model", at_ms=2)
+    (first, second) = store.untold()
+    assert [len(word.views) for word in (first, second)] == [1, 1]  # the veto took one view of the confirm
+    assert hear_all(store, other) == 2 and store.untold() == []
+    assert known(other) == known(store) == [("mug", 1, True), ("mug", 2, False)]
+    assert other.without_vectors("another")[0][1] == b"jpeg 1"
+    assert other.untold() == [] and other.place() == ("log", "2")
+    assert other.hear([first, second], "log", "2") == 0  # told again, because the outcome was not known
+    assert known(other) == known(store)
+    other.close()
+
+
+def test_what_is_taken_back_is_taken_back_everywhere(tmp_path: Path, store: LessonStore) -> None:
+    other = LessonStore(tmp_path / "other")
+    store.add("mug", LessonKind.ENROLLED, taught(1), "model", at_ms=1)
+    hear_all(store, other)
+    assert other.forget("mug") == 1
+    assert hear_all(other, store) == 1 and known(store) == []
+    other.close()
+
+
+def test_what_was_said_here_is_told_again_where_the_journal_was_lost(
+    tmp_path: Path, store: LessonStore
+) -> None:
+    other = LessonStore(tmp_path / "other")
+    store.add("mug", LessonKind.ENROLLED, taught(1), "model", at_ms=1)
+    other.add("jar", LessonKind.ENROLLED, taught(2), "model", at_ms=1)
+    hear_all(store, other)
+    hear_all(other, store)
+    assert store.untold() == [] and other.untold() == []
+    store.hear([], "new log", "1")
+    assert [word.product_id for word in store.untold()] == ["mug"]  # the other node tells of the jar itself
+    other.close()
+
+
+def test_a_store_knows_when_somebody_else_wrote(tmp_path: Path, store: LessonStore) -> None:
+    before = store.version()
+    store.add("mug", LessonKind.ENROLLED, taught(1), "model", at_ms=1)
+    assert store.version() == before
+    other = LessonStore(tmp_path)
+    assert store.version() == before
+    other.forget("mug")
+    assert store.version() != before
+    other.close()
+
+
+def said(*, kind: str = "enrolled", vector: bytes = b"\0\0\x80?") -> bytes:
+    return msgspec.msgpack.encode(["1", "mug", kind, "demo", 1, "model", [[b"jpeg", vector]]])
+
+
+def test_a_word_that_is_none_is_refused() -> None:
+    assert vector_of(decode_word(said()).views[0]).tolist() == [1.0]
+    for wrong in (
+        b"no word",
+        said()[:-3],
+        said(kind="shouted"),
+        said(vector=b"12345"),
+        said(vector=b"\0\0\xc0\x7f"),
+    ):
+        with pytest.raises(CatalogError, match="what another node taught"):
+            decode_word(wrong)

@@ -117,6 +117,18 @@ def _select(_protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subpro
 class ViewerConnection(asyncio.Protocol):
     """One viewer's connection: bytes to and from the websocket protocol. The `Wire` of its `Viewer`."""
 
+    __slots__ = (
+        "_binary",
+        "_fragments",
+        "_hub",
+        "_open",
+        "_paused",
+        "_protocol",
+        "_scan",
+        "_transport",
+        "_viewer",
+    )
+
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._protocol = ServerProtocol(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import Protocol
 
 from overlay.binary import encode_positions
@@ -67,7 +66,7 @@ class Room:
         self._settings = settings
         self._joined: dict[Member, None] = {}
         self._live: dict[Member, None] = {}
-        self._todo: dict[Member, None] = {}
+        self._todo: list[Member] = []
         self._pumping: asyncio.Handle | None = None
         self._turn = 0
         self._reported: tuple[MediaTime, ...] | None = None
@@ -86,7 +85,6 @@ class Room:
         """A viewer is gone."""
         self._joined.pop(member, None)
         self._live.pop(member, None)
-        self._todo.pop(member, None)
 
     def go_live(self, member: Member) -> None:
         """Its snapshot is on the way: from now on it gets everything that follows."""
@@ -225,16 +223,20 @@ class Room:
         if not members:
             return
         self._turn = (self._turn + 1) % len(members)
-        turned = dict.fromkeys((*members[self._turn :], *members[: self._turn]))
-        self._todo = {**self._todo, **turned} if self._todo else turned  # who waits already stays in front
+        turned = [*members[self._turn :], *members[: self._turn]]
+        if self._todo:  # who waits already stays in front
+            turned = [*dict.fromkeys((*reversed(self._todo), *turned))]
+        self._todo = turned[::-1]
         if self._pumping is None:
             self._pump()
 
     def _pump(self) -> None:
+        """Write to the next `chunk` members; those who left meanwhile have nothing to write to."""
         self._pumping = None
-        now_ns = self._clock.now_ns()
-        for member in list(islice(self._todo, self._settings.chunk)):
-            del self._todo[member]
+        now_ns, todo = self._clock.now_ns(), self._todo
+        chunk = todo[-self._settings.chunk :]
+        del todo[-self._settings.chunk :]
+        for member in reversed(chunk):
             member.flush(now_ns)
-        if self._todo:
+        if todo:
             self._pumping = asyncio.get_running_loop().call_soon(self._pump)

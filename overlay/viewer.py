@@ -24,7 +24,6 @@ from overlay.session import (
 )
 
 _MS = 1_000_000
-_NOTHING = Need.NOTHING
 
 
 class Wire(Protocol):
@@ -51,6 +50,20 @@ class Viewer:
         compact: positions go to it in the binary encoding.
         predictions: it draws predictions and is to be sent them.
     """
+
+    __slots__ = (
+        "_admission",
+        "_hub",
+        "_last_ns",
+        "_resume",
+        "_room",
+        "_session",
+        "_waits_since_ns",
+        "_wire",
+        "compact",
+        "outbox",
+        "predictions",
+    )
 
     def __init__(self, hub: Hub, admission: Admission, wire: Wire, *, compact: bool = False) -> None:
         now_ns = hub.clock.now_ns()
@@ -121,19 +134,15 @@ class Viewer:
     def flush(self, now_ns: int) -> None:
         """Write what can be written now."""
         outbox, wire = self.outbox, self._wire
-        need = outbox.need(now_ns)
-        if need is not _NOTHING:
-            if need is Need.SLOW:
-                self.close(CloseCode.SLOW, "too slow")
-            elif self._room is not None:
-                outbox.snapshot(self._room.catch_up(None))
+        if outbox.stale:
+            self._relieve(now_ns)
         while True:
             if not wire.writable():
                 outbox.block()
-                return
+                break
             taken = outbox.take(now_ns)
             if taken is None:
-                return
+                break
             data, positions = taken
             self._last_ns = now_ns
             wire.write(data)
@@ -141,6 +150,15 @@ class Viewer:
                 if self._room is not None:
                     self._room.sent(positions)
                 return
+        self._relieve(now_ns)
+
+    def _relieve(self, now_ns: int) -> None:
+        """Do what the outbox cannot do by itself."""
+        need = self.outbox.need(now_ns)
+        if need is Need.SLOW:
+            self.close(CloseCode.SLOW, "too slow")
+        elif need is Need.SNAPSHOT and self._room is not None:
+            self.outbox.snapshot(self._room.catch_up(None))
 
     def sync(self) -> None:
         """Send the snapshot that was asked for; the stream's state is there."""

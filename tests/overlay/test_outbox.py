@@ -6,7 +6,7 @@ from overlay.outbox import Need, Outbox, OutboxLimits, PositionsFrame, text_fram
 from tests.overlay.builders import MS
 
 S = 1_000 * MS
-FOURTH = OutboxLimits(calm_marker_every=4)
+FOURTH = OutboxLimits(calm_marker_every=4, calm_unacknowledged=8)
 NO_MARKS = OutboxLimits(marker_every=100, unacknowledged=100)
 
 
@@ -68,19 +68,21 @@ def test_marker_follows_every_fourth_message_and_eight_unacknowledged_stop_the_f
     assert outbox.need(0) is not Need.SLOW
 
 
-def test_calm_viewer_is_marked_every_eight_messages_until_it_is_waited_for() -> None:
+def test_calm_viewer_is_marked_every_ten_messages_until_it_is_waited_for() -> None:
     outbox = Outbox()
     written: list[bytes] = []
-    for _ in range(16):
+    for _ in range(20):
         outbox.push(b"e", 0)
         written += drain(outbox)
         outbox.acknowledge((len(written)).to_bytes(4, "big"))
-    assert [at for at, data in enumerate(written) if len(data) > 1] == [7, 15]
-    for _ in range(20):
+    assert [at for at, data in enumerate(written) if len(data) > 1] == [9, 19]
+    for _ in range(40):
         outbox.push(b"e", 0)
-    assert len(drain(outbox)) == 8, "never more than eight without an answer"
-    outbox.acknowledge((24).to_bytes(4, "big"))
-    assert [at for at, data in enumerate(drain(outbox)) if len(data) > 1] == [3, 7]
+    assert len(drain(outbox)) == 12, "never more than twelve without an answer"
+    outbox.acknowledge((30).to_bytes(4, "big"))
+    slower = drain(outbox)
+    assert [at for at, data in enumerate(slower) if len(data) > 1] == [1, 5]
+    assert len(slower) == 6, "with the two already written: eight, from now on"
 
 
 @pytest.mark.parametrize("payload", [b"", b"abcde", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00"])
@@ -134,7 +136,7 @@ def test_overflow_replaces_waiting_events_by_one_snapshot(limits: OutboxLimits) 
 
 
 def test_overdue_snapshot_means_slow() -> None:
-    outbox = Outbox(OutboxLimits(items=2, marker_every=1, unacknowledged=1))
+    outbox = Outbox(OutboxLimits(items=2, marker_every=1, unacknowledged=1, calm_unacknowledged=1))
     outbox.push(b"e", 0)
     drain(outbox)
     for _ in range(3):

@@ -83,7 +83,7 @@ def test_a_faster_level_that_does_not_hold_is_tried_later_each_time() -> None:
 
 
 def test_positions_overwritten_while_nothing_could_be_written_slow_the_outbox_down() -> None:
-    outbox = Outbox(OutboxLimits(marker_every=4, unacknowledged=4))
+    outbox = Outbox(OutboxLimits(marker_every=4, unacknowledged=4, calm_unacknowledged=4))
     now_ns = 0
     for number in range(60):
         now_ns += FRAME_NS

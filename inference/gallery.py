@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -79,23 +80,28 @@ class Selection:
 class Selections:
     """Remembers the newest selections: a show asks for the same list thirty times a second.
 
-    Only frozen sets are remembered. Not thread-safe.
+    Only frozen sets are remembered. Threads may share it; who makes a large one keeps nobody waiting.
     """
 
     def __init__(self, make: Callable[[Collection[str]], Selection], most: int = 16) -> None:
         self._make, self._most = make, most
+        self._lock = threading.Lock()
         self._held: OrderedDict[frozenset[str], Selection] = OrderedDict()
 
     def of(self, products: Collection[str]) -> Selection:
         """The selection of `products`."""
         if not isinstance(products, frozenset):
             return self._make(products)
-        found = self._held.get(products)
-        if found is None:
-            found = self._held[products] = self._make(products)
+        with self._lock:
+            found = self._held.get(products)
+            if found is not None:
+                self._held.move_to_end(products)
+                return found
+        found = self._make(products)
+        with self._lock:
+            self._held[products] = found
             if len(self._held) > self._most:
                 self._held.popitem(last=False)
-        self._held.move_to_end(products)
         return found
 
 

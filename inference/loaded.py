@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Collection
 from typing import Protocol
 
@@ -52,7 +51,6 @@ class LoadedIndex:
         self._vectors = vectors
         self._graph = graph
         self._removed = removed
-        self._lock = threading.Lock()
         self._selections = Selections(self._select)
         self._lane: Lane[Selection | None] = Lane(self._nearest)
         self._left = None if removed is None else self._selection(np.flatnonzero(~removed))
@@ -118,8 +116,7 @@ class LoadedIndex:
             raise ProductIndexError(f"search: got vectors {vectors.shape}, expected (n, {self.dim})")
         selection = self._left
         if within is not None:
-            with self._lock:
-                selection = self._selections.of(within)
+            selection = self._selections.of(within)
         rows = len(self._owners) if selection is None else len(selection.rows)
         if not rows or not len(vectors) or k < 1:
             return [[] for _ in vectors]

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from inference.types import MatchState
 from overlay.errors import MessageError
 from overlay.messages import U32, Card, Unit
+from overlay.types import Availability, Product
 
 MAX_SEARCH_BYTES: Final = 1024
 MIN_SIDE: Final = 0.02
@@ -23,6 +24,58 @@ MIN_SIDE: Final = 0.02
 Region: TypeAlias = tuple[Unit, Unit, Unit, Unit]
 ProductId = Annotated[str, Meta(min_length=1, max_length=50)]
 Count = Annotated[int, Meta(ge=1, le=24)]
+Few = Meta(max_length=16)
+Seller = Annotated[str, Meta(min_length=1, max_length=100)]
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+Amount = Annotated[float, Meta(ge=0)]
+
+
+class Where(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which products may be found: those that fulfil all of it. What is left empty restricts nothing.
+
+    Attributes:
+        sellers: by the names that cards give.
+        availability: stock.
+        currencies: markets, by the currency of the price; ISO 4217.
+        prices: least and most, as one pays (the sale price where there is one); needs one currency.
+    """
+
+    sellers: Annotated[frozenset[Seller], Few] = frozenset()
+    availability: Annotated[frozenset[Availability], Few] = frozenset()
+    currencies: Annotated[frozenset[Currency], Few] = frozenset()
+    prices: tuple[Amount, Amount] | None = None
+
+    def __post_init__(self) -> None:
+        if self.prices is None:
+            return
+        if len(self.currencies) != 1:
+            raise ValueError(
+                f"prices: got {len(self.currencies)} currencies, expected one to compare them in"
+            )
+        if self.prices[0] > self.prices[1]:
+            raise ValueError(f"prices: got {list(self.prices)}, expected [least, most]")
+
+    def __bool__(self) -> bool:
+        return bool(self.sellers or self.availability or self.currencies)
+
+    def of_shop(self, own_seller: str) -> Where:
+        """The same, for products as the catalogue has them: the shop's own may name no seller."""
+        if own_seller not in self.sellers:
+            return self
+        return msgspec.structs.replace(self, sellers=self.sellers | {""})
+
+    def allows(self, product: Product) -> bool:
+        """Whether `product` may be found."""
+        amount, _, currency = (product.sale_price or product.price).rpartition(" ")
+        return (
+            (not self.sellers or product.seller in self.sellers)
+            and (not self.availability or product.availability in self.availability)
+            and (not self.currencies or currency in self.currencies)
+            and (self.prices is None or self.prices[0] <= float(amount) <= self.prices[1])
+        )
+
+
+ANY: Final = Where()
 
 
 class Similar(Struct, frozen=True, tag_field="mode", tag="similar", forbid_unknown_fields=True):
@@ -33,6 +86,7 @@ class Similar(Struct, frozen=True, tag_field="mode", tag="similar", forbid_unkno
     box: Region | None = None
     product_id: ProductId | None = None
     k: Count = 8
+    where: Where = ANY
 
     def __post_init__(self) -> None:
         moment = (self.epoch, self.rtp, self.box)
@@ -52,6 +106,7 @@ class Look(Struct, frozen=True, tag_field="mode", tag="look", forbid_unknown_fie
     rtp: U32
     person: Region | None = None
     k: Count = 3
+    where: Where = ANY
 
     def __post_init__(self) -> None:
         if self.person is not None:
@@ -63,6 +118,7 @@ class Complete(Struct, frozen=True, tag_field="mode", tag="complete", forbid_unk
 
     product_id: ProductId
     k: Count = 8
+    where: Where = ANY
 
 
 SearchRequest: TypeAlias = Similar | Look | Complete

@@ -32,6 +32,7 @@ from inference.search import (
 from inference.types import Box, Rung
 from stream.clock import Clock
 from stream.types import Frame, MediaTime, StreamId
+from vitrine.choosing import Scope
 from vitrine.errors import Busy
 from vitrine.moments import Moment
 from vitrine.recognition import Recognition
@@ -115,7 +116,7 @@ class Looking:
         own = self._models.embedder.calibration
         return Thresholds(own.exact, own.similar, own.margin)
 
-    async def region(self, moment: Moment, region: Box, k: int, within: Collection[str] | None) -> Looked:
+    async def region(self, moment: Moment, region: Box, k: int, scope: Scope) -> Looked:
         """What a region of a moment looks like, unless it may not be searched.
 
         Raises:
@@ -129,14 +130,12 @@ class Looking:
             refused = refusal(region, scene)
             ranked: list[Ranked] = []
             if refused is None:
-                ranked = [merged(self._compare(moment, scene, crops_of(region, scene), (k, within), handle))]
+                ranked = [merged(self._compare(moment, scene, crops_of(region, scene), (k, scope), handle))]
             return Looked(scene, refused, ranked, self._clock.now_ns() - began_ns)
 
         return await self._run(job)
 
-    async def objects(
-        self, moment: Moment, person: Box | None, k: int, within: Collection[str] | None
-    ) -> Looked:
+    async def objects(self, moment: Moment, person: Box | None, k: int, scope: Scope) -> Looked:
         """What the objects of a moment look like, those that are `chosen`.
 
         Raises:
@@ -148,10 +147,16 @@ class Looking:
             began_ns = self._clock.now_ns()
             scene = self._scene(moment, rung, handle)
             boxes = [thing.box for thing in chosen(scene, person)]
-            ranked = self._compare(moment, scene, boxes, (k, within), handle) if boxes else []
+            ranked = self._compare(moment, scene, boxes, (k, scope), handle) if boxes else []
             return Looked(scene, None, ranked, self._clock.now_ns() - began_ns)
 
         return await self._run(job)
+
+    def prepare(self, scope: Scope) -> None:
+        """Have the index remember a viewer's choice, so that this costs the device nothing. Blocking."""
+        index = self._models.index
+        if scope.chosen and len(index):
+            index.search(np.zeros((1, self._models.embedder.dim), np.float32), 1, scope.chosen)
 
     def like_product(self, product_id: str, k: int, within: Collection[str] | None) -> list[Ranked]:
         """Nearest products of each view of a product, itself among them. Blocking; any thread, no model."""
@@ -211,10 +216,14 @@ class Looking:
         moment: Moment,
         scene: Scene,
         boxes: Sequence[Box],
-        asked: tuple[int, Collection[str] | None],
+        asked: tuple[int, Scope],
         handle: RunHandle,
     ) -> list[Ranked]:
-        """Nearest products of each box, heads left out of the crops; `asked`: how many, within which."""
+        """Nearest products of each box, heads left out of the crops; `asked`: how many, among which.
+
+        Where a viewer chose, both what is there and what was chosen: a look-alike of a product that is sold
+        out must not pass for that product.
+        """
         embedder, index = self._models.embedder, self._models.index
         if not len(index):
             return [[] for _ in boxes]
@@ -222,4 +231,8 @@ class Looking:
         crops = [without_heads(moment.pixels.crop(box, embedder.size), box, scene) for box in grown]
         vectors = embedder.embed(np.stack(crops), handle)
         handle.check()
-        return index.search(embedder.queries(vectors), *asked)
+        queries, (k, scope) = embedder.queries(vectors), asked
+        found = index.search(queries, k, scope.within)
+        if scope.chosen is None:
+            return found
+        return [merged(pair) for pair in zip(found, index.search(queries, k, scope.chosen), strict=True)]

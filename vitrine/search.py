@@ -15,11 +15,12 @@ from overlay.errors import CatalogError
 from overlay.ledger.sqlite import SqliteLedger
 from overlay.messages import Card
 from overlay.policy import ShopPolicy
-from overlay.search import WORDS, Answer, Complete, Hit, Look, Object, Related, SearchRequest, Similar
+from overlay.search import WORDS, Answer, Complete, Hit, Look, Object, Related, SearchRequest, Similar, Where
 from overlay.types import Product, ShowList
 from stream.clock import Clock
 from stream.errors import EngineError
 from stream.types import MediaTime, StreamId
+from vitrine.choosing import Chooser, Scope
 from vitrine.company import Company
 from vitrine.errors import NoMoment
 from vitrine.hub import StreamRuntime
@@ -35,9 +36,15 @@ REFUSED: Final = {
     Refusal.PERSON: "People are not searched. Draw the box around a product instead.",
     Refusal.FACE: "Faces are not searched. Draw the box around the product only.",
 }
-NOTHING: Final = "No product of this shop looks like that."
-NOTHING_HERE: Final = "No products were found in this picture."
-NO_COMPANY: Final = "Nothing in this shop is known to go with it."
+NOTHING: Final = {
+    "similar": ("No product of this shop looks like that.", "Nothing that looks like that fits your filter."),
+    "look": ("No products were found in this picture.", "Nothing in this picture fits your filter."),
+    "complete": (
+        "Nothing in this shop is known to go with it.",
+        "Nothing that goes with it fits your filter.",
+    ),
+}
+"""By mode: without a filter, and with one."""
 CANDIDATES: Final = 24
 
 
@@ -93,6 +100,7 @@ class Searcher:
         self.moments = parts.moments
         self._parts = parts
         self._line = Line("searches", MOST_WAITING)
+        self._chooser = Chooser(parts.store, parts.clock)
         self._lists: dict[StreamId, tuple[Mapping[str, int], frozenset[str]]] = {}
 
     async def answer(self, runtime: StreamRuntime, request: SearchRequest) -> Answer:
@@ -113,7 +121,7 @@ class Searcher:
             case Complete():
                 return await self._complete(runtime, listed, request)
             case Similar(product_id=str(product_id)):
-                return await self._alike(runtime, listed, product_id, request.k)
+                return await self._alike(runtime, listed, product_id, request)
             case Similar():
                 return await self._region(runtime, listed, request)
             case Look():
@@ -149,7 +157,8 @@ class Searcher:
         memory, moment = await self.moment(runtime, asked.epoch, asked.rtp)
         timed.lap("decode")
         looking = self._parts.looking
-        found = await looking.region(moment, region, _wanted(listed), self._within(runtime, listed))
+        where, scope = await self._scope(runtime, listed, asked.where)
+        found = await looking.region(moment, region, _wanted(listed), scope)
         timed.lap("look", found.took_ns)
         key = moment.time
         if found.refused is not None:
@@ -159,23 +168,23 @@ class Searcher:
         sure = known is not None or occupied(region, found.scene)
         thresholds = looking.thresholds if sure else looking.thresholds.strict
         candidates = judge(_allowed(found.ranked[0], listed), thresholds)
-        ranked = with_followed(candidates, known)
+        ranked = [one for one in with_followed(candidates, known) if scope.allows(one.product_id)]
         if ranked and ranked[0].state is MatchState.EXACT:  # what is only loosely like it helps nobody then
             ranked = [one for one in ranked if one.state is not MatchState.UNSURE]
-        hits = await self._hits(runtime, listed, ranked[: asked.k], known)
+        hits = await self._hits(runtime, listed, ranked[: asked.k], known, where)
         if any(hit.state != MatchState.UNSURE for hit in hits):
             return _answer("similar", "found", key, timed, hits=hits)
         titles = {hit.card.id: hit.card.title for hit in hits}
-        return _answer(
-            "similar", "nothing", key, timed, message=NOTHING, moments=related(memory, titles, key)
-        )
+        words = NOTHING["similar"][bool(where)]
+        return _answer("similar", "nothing", key, timed, message=words, moments=related(memory, titles, key))
 
     async def _look(self, runtime: StreamRuntime, listed: ShowList, asked: Look) -> Answer:
         timed = _Timed(self._parts.clock)
         memory, moment = await self.moment(runtime, asked.epoch, asked.rtp)
         timed.lap("decode")
         person, looking = None if asked.person is None else Box(*asked.person), self._parts.looking
-        found = await looking.objects(moment, person, _wanted(listed), self._within(runtime, listed))
+        where, scope = await self._scope(runtime, listed, asked.where)
+        found = await looking.objects(moment, person, _wanted(listed), scope)
         timed.lap("look", found.took_ns)
         objects = [Object(one.box, "person") for one in found.scene.people]
         hits: dict[str, Hit] = {}
@@ -184,24 +193,31 @@ class Searcher:
             thresholds = plain.strict if on_person(thing, found.scene) else plain
             candidates = judge(_allowed(ranked, listed), thresholds)
             known = followed(memory.sightings, moment.time, thing.box, listed)
-            sure = [one for one in with_followed(candidates, known) if one.state is not MatchState.UNSURE]
-            own = await self._hits(runtime, listed, sure[: asked.k], known)
+            sure = [
+                one
+                for one in with_followed(candidates, known)
+                if one.state is not MatchState.UNSURE and scope.allows(one.product_id)
+            ]
+            own = await self._hits(runtime, listed, sure[: asked.k], known, where)
             objects.append(Object(thing.box, "product", own))
             for hit in own[:1]:
                 before = hits.get(hit.card.id)
                 if before is None or hit.score > before.score:
                     hits[hit.card.id] = hit
         best = tuple(sorted(hits.values(), key=lambda hit: (hit.state != MatchState.EXACT, -hit.score)))
-        outcome, words = ("found", "") if best else ("nothing", NOTHING_HERE)
+        outcome, words = ("found", "") if best else ("nothing", NOTHING["look"][bool(where)])
         return _answer("look", outcome, moment.time, timed, hits=best, objects=tuple(objects), message=words)
 
-    async def _alike(self, runtime: StreamRuntime, listed: ShowList, product_id: str, k: int) -> Answer:
+    async def _alike(
+        self, runtime: StreamRuntime, listed: ShowList, product_id: str, asked: Similar
+    ) -> Answer:
         timed, looking = _Timed(self._parts.clock), self._parts.looking
         products = await self._products(runtime, [product_id])
         own = products.get(product_id)
         if own is None or product_id in listed.hidden:
             raise _unknown(product_id)
-        within = self._within(runtime, listed)
+        where, scope = await self._scope(runtime, listed, asked.where)
+        within = scope.found_in
         lists = await self._line.submit(lambda: looking.like_product(product_id, _wanted(listed), within))
         ranked = [one for one in _allowed(merged(lists), listed) if one[0] != product_id]
         candidates = [  # of another product none can be "this product"
@@ -209,16 +225,17 @@ class Searcher:
             for one in judge(ranked, looking.thresholds)
         ]
         timed.lap("look")
-        hits = await self._hits(runtime, listed, candidates, None, variants_of=own)
-        outcome, words = ("found", "") if hits else ("nothing", NOTHING)
-        return _answer("similar", outcome, None, timed, hits=hits[:k], message=words)
+        hits = await self._hits(runtime, listed, candidates, None, where, variants_of=own)
+        outcome, words = ("found", "") if hits else ("nothing", NOTHING["similar"][bool(where)])
+        return _answer("similar", outcome, None, timed, hits=hits[: asked.k], message=words)
 
     async def _complete(self, runtime: StreamRuntime, listed: ShowList, asked: Complete) -> Answer:
         timed, shown = _Timed(self._parts.clock), runtime.show.products
         products = await self._products(runtime, [asked.product_id])
         if asked.product_id not in products or asked.product_id in listed.hidden:
             raise _unknown(asked.product_id)
-        own = products[asked.product_id]
+        own, where = products[asked.product_id], asked.where.of_shop(self._parts.policy.own_seller)
+        shown = {one: product for one, product in shown.items() if where.allows(product)}
         rated = await self._line.submit(lambda: self._parts.company.of(own, shown, listed.hidden))
         timed.lap("look")
         hits = tuple(
@@ -232,10 +249,23 @@ class Searcher:
             )
             for one, rating in rated[: asked.k]
         )
-        outcome, words = ("found", "") if hits else ("nothing", NO_COMPANY)
+        outcome, words = ("found", "") if hits else ("nothing", NOTHING["complete"][bool(where)])
         return _answer("complete", outcome, None, timed, hits=hits, message=words)
 
     # ---- details -------------------------------------------------------------------------------------------
+
+    async def _scope(self, runtime: StreamRuntime, listed: ShowList, asked: Where) -> tuple[Where, Scope]:
+        """What the viewer's filter means in this shop, and which products that leaves."""
+        where, within = asked.of_shop(self._parts.policy.own_seller), self._within(runtime, listed)
+        if not where:
+            return where, Scope(within)
+
+        def scoped() -> Scope:
+            scope = self._chooser.scope(where, within)
+            self._parts.looking.prepare(scope)
+            return scope
+
+        return where, await self._line.submit(scoped)
 
     def _within(self, runtime: StreamRuntime, listed: ShowList) -> frozenset[str] | None:
         """Which products may be found; the same set again while the list stays: the index remembers it."""
@@ -268,15 +298,16 @@ class Searcher:
         listed: ShowList,
         candidates: Sequence[Candidate],
         known: Match | None,
+        where: Where,
         variants_of: Product | None = None,
     ) -> tuple[Hit, ...]:
-        """Candidates with their cards, in order; without variants of `variants_of`."""
+        """Candidates that `where` allows, with their cards, in order; no variants of `variants_of`."""
         products = await self._products(runtime, [one.product_id for one in candidates])
         group = variants_of.item_group_id if variants_of is not None else ""
         hits = []
         for product_id, score, state in candidates:
             product = products.get(product_id)
-            if product is None or (group and product.item_group_id == group):
+            if product is None or not where.allows(product) or (group and product.item_group_id == group):
                 continue
             reason = known.reason if known is not None and known.product_id == product_id else ""
             card = self._card(product, listed)

@@ -164,6 +164,7 @@ class CatalogStore:
         sellers: Collection[str] = (),
         availability: Collection[Availability] = (),
         currencies: Collection[str] = (),
+        prices: tuple[float, float] | None = None,
     ) -> frozenset[str]:
         """Products to search within; keep the set and pass the same one again: the index remembers it.
 
@@ -171,19 +172,28 @@ class CatalogStore:
             sellers: of these only; empty for all, as the others are.
             availability: these only.
             currencies: markets, by the currency of the price.
+            prices: least and most, of what one pays.
         """
         text = "CAST(data AS TEXT)"
+        paid = f"coalesce(nullif(json_extract({text}, '$.sale_price'), ''), json_extract({text}, '$.price'))"
         wanted = {
             f"json_extract({text}, '$.seller')": sellers,
             f"json_extract({text}, '$.availability')": [str(one) for one in availability],
-            f"substr(json_extract({text}, '$.price'), -3)": currencies,
+            f"substr({paid}, -3)": currencies,
         }
         clauses = [f"{what} IN ({', '.join('?' * len(ones))})" for what, ones in wanted.items() if ones]
+        values: list[str | float] = [one for ones in wanted.values() for one in ones]
+        if prices is not None:  # a cast reads the amount before the currency
+            clauses.append(f"CAST({paid} AS REAL) BETWEEN ? AND ?")
+            values += prices
         query = "SELECT id FROM products" + (" WHERE " + " AND ".join(clauses) if clauses else "")
         with self._db.locked() as db:
-            return frozenset(
-                row[0] for row in db.execute(query, [one for ones in wanted.values() for one in ones])
-            )
+            return frozenset(row[0] for row in db.execute(query, values))
+
+    def changes(self) -> tuple[int, int]:
+        """Differs from before once anybody changed anything. Cheap."""
+        with self._db.locked() as db:  # by other connections, by this one
+            return int(db.execute("PRAGMA data_version").fetchone()[0]), db.total_changes
 
     def picture_path(self, product_id: str, number: int) -> Path | None:
         """File of picture `number` (0 is the main one), a JPEG; None where there is none."""

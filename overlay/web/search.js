@@ -47,6 +47,7 @@ export class PictureSearch {
   #held;
   #results;
   #wins;
+  #query = null; // asked last
   #stills;
   #slider;
   #when;
@@ -64,8 +65,10 @@ export class PictureSearch {
     this.#closeCard = close;
     this.#client = new SearchClient(stream, key);
     this.#held = new HeldPicture(parts.layer, (box, done) => this.#changed(done), () => this.#search());
-    this.#results = new Results(parts.results, open, (moment) => this.#goTo(moment), () => this.stop());
-    this.#wins = new LatestWins((query, signal) => this.#client.ask(query, signal), (news) => this.#news(news));
+    this.#results = new Results(parts.results, {
+      open, look: (moment) => this.#goTo(moment), leave: () => this.stop(), again: () => this.#wins.now(this.#query),
+    });
+    this.#wins = new LatestWins((query, signal) => this.#client.ask({ ...query, ...this.#results.where }, signal), (news) => this.#news(news));
     this.#stills = new LatestWins((at, signal) => this.#client.still(at, signal), (news) => this.#stillCame(news), { waitMs: 90 });
     this.#slider = h("input", { type: "range", min: "0", max: "0", value: "0", "aria-label": "Moment of the show", oninput: () => this.#slid() });
     this.#when = h("output.when", { "aria-hidden": "true" }, "");
@@ -166,6 +169,7 @@ export class PictureSearch {
 
   #news({ state, query, answer, error }) {
     const titles = { look: query.person ? "This person's look" : "In this picture", complete: "Completes the look", similar: query.box ? "In the box" : "Similar products" };
+    this.#query = query;
     this.#parts.results.hidden = false;
     this.#parts.shelf.classList.add("searching");
     if (document.fullscreenElement) document.exitFullscreen();
@@ -173,7 +177,8 @@ export class PictureSearch {
     if (state === "failed") return this.#results.fail(error);
     this.#results.show(answer);
     if (query.mode === "look" && !query.person) this.#markObjects(answer.objects ?? []);
-    if (!query.epoch) this.#parts.results.querySelector("h2").focus({ preventScroll: true });
+    const { results } = this.#parts;
+    if (!query.epoch && !results.contains(document.activeElement)) results.querySelector("h2").focus({ preventScroll: true });
     this.#parts.results.dataset.answered = JSON.stringify(query);
   }
 

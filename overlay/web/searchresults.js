@@ -1,7 +1,7 @@
 /** Answers to searches, in words and rows. */
 
 import { h, icon, setText } from "./page.js";
-import { disclosure, picture, price } from "./products.js";
+import { availabilityWords, disclosure, picture, price } from "./products.js";
 import { agoWords } from "./searchbox.js";
 import { parseCard } from "./vitrine-overlay.js";
 
@@ -19,16 +19,27 @@ export class Results {
   #status = h("p.status", { role: "status" });
   #list = h("ul.products.found", {});
   #moments = h("div.related", {});
+  #inStock = h("input", { type: "checkbox", id: "in-stock" });
   #open;
   #look;
 
-  /** @param {(card: object, state: string) => void} open @param {(moment: object) => void} look @param {() => void} leave */
-  constructor(root, open, look, leave) {
+  /**
+   * @param {(card: object, state: string) => void} open @param {(moment: object) => void} look
+   * @param {() => void} leave @param {() => void} again the filter changed
+   */
+  constructor(root, { open, look, leave, again }) {
     this.#root = root;
     this.#open = open;
     this.#look = look;
+    this.#inStock.addEventListener("change", again);
+    const only = h("label.only", {}, this.#inStock, h("span", {}, "In stock only"));
     const close = h("button.quiet.round", { type: "button", "aria-label": "Back to the show's products", onclick: leave }, icon("close"));
-    root.replaceChildren(h("div.heading", {}, this.#title, close), this.#status, this.#list, this.#moments);
+    root.replaceChildren(h("div.heading", {}, this.#title, only, close), this.#status, this.#list, this.#moments);
+  }
+
+  /** What the answers are limited to, as the server wants it. */
+  get where() {
+    return this.#inStock.checked ? { where: { availability: ["in_stock"] } } : {};
   }
 
   asking(title) {
@@ -73,7 +84,7 @@ export class Results {
         h("span.words", {},
           h("span.likeness", { "data-state": STATES.has(state) ? state : "loose" }, words),
           h("span.name", {}, card.title || card.id),
-          h("span.facts", {}, price(card), disclosure(card)),
+          h("span.facts", {}, price(card), card.availability === "in_stock" ? null : h("span.tag.stock", {}, availabilityWords(card)), disclosure(card)),
           why ? h("span.why", {}, why) : null)));
   }
 

@@ -7,12 +7,14 @@ import json
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import imageio_ffmpeg
 import pytest
 
+from overlay.types import Availability
 from stream.publish import Publisher
 from stream.sources.synthetic import TrueBox, load_ground_truth, show_path
 from stream.types import stream_id
@@ -196,6 +198,31 @@ async def test_the_look_a_card_and_earlier_moments_are_searched_too(tmp_path: Pa
         await viewer.click("dialog [data-mode=similar]")
         await answered(viewer, "query.mode === 'similar' && query.product_id")
         assert await first_hit(viewer) == "lumen-serum-h"
+    assert said == []
+
+
+async def test_sold_out_products_are_told_and_left_out_where_only_stock_counts(tmp_path: Path) -> None:
+    said: list[str] = []
+    async with watched(tmp_path, show_path(), said) as (server, viewer):
+        store = server.engine.store
+        twin = store.get("lumen-serum-h")
+        store.update(replace(twin, availability=Availability.OUT_OF_STOCK), "sold", [])
+        show = server.engine.hub.get(stream_id(STREAM)).show
+        show.set_products([store.get(one) for one in show.products])
+        await viewer.locator("#products .row", has_text="Vitamin C").click()
+        await viewer.click("dialog [data-mode=similar]")
+        await answered(viewer, "query.mode === 'similar'")
+        assert await first_hit(viewer) == twin.id
+        facts = await viewer.inner_text("#results .found .row >> nth=0 >> .facts")
+        assert "Sold out" in facts
+        await viewer.focus("#in-stock")
+        await viewer.keyboard.press("Space")
+        names = viewer.locator("#results .found .name")
+        gone = f"() => !document.querySelector('#results').textContent.includes('{twin.title}')"
+        await until(viewer, lambda: viewer.evaluate(gone), seconds=15, words="an answer with stock alone")
+        assert twin.id not in {TITLES[name] for name in await names.all_inner_texts()}
+        await viewer.keyboard.press("Space")
+        await until(viewer, lambda: viewer.evaluate(f"() => !({gone})()"), seconds=15, words="all of them")
     assert said == []
 
 

@@ -4,7 +4,9 @@ import msgspec
 import pytest
 
 from overlay.errors import MessageError
-from overlay.search import Complete, Look, Similar, decode_search
+from overlay.search import Complete, Look, Similar, Where, decode_search
+from overlay.types import Availability
+from tests.overlay.builders import product
 
 
 def test_every_mode_is_understood() -> None:
@@ -18,6 +20,7 @@ def test_every_mode_is_understood() -> None:
 
 
 MOMENT = {"mode": "similar", "epoch": 1, "rtp": 2}
+LIKE = {"mode": "similar", "product_id": "mug"}
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,14 @@ MOMENT = {"mode": "similar", "epoch": 1, "rtp": 2}
         ({"mode": "complete", "product_id": ""}, "length >= 1"),
         ({"mode": "complete", "product_id": "x" * 51}, "length <= 50"),
         ({"mode": "look", "epoch": 1, "rtp": 2, "person": [1, 1, 0, 0]}, "x1 > x0"),
+        (LIKE | {"where": {"colour": ["red"]}}, "colour"),
+        (LIKE | {"where": {"availability": ["soon"]}}, "'soon'.*where.availability"),
+        (LIKE | {"where": {"currencies": ["euro"]}}, "currencies"),
+        (LIKE | {"where": {"sellers": [""]}}, "length >= 1.*sellers"),
+        (LIKE | {"where": {"sellers": [f"s{n}" for n in range(17)]}}, "length <= 16.*sellers"),
+        (LIKE | {"where": {"prices": [1, 2]}}, "0 currencies, expected one"),
+        (LIKE | {"where": {"prices": [2, 1], "currencies": ["EUR"]}}, "expected .least, most.*where"),
+        (LIKE | {"where": {"prices": [-1, 1], "currencies": ["EUR"]}}, ">= 0.*prices"),
     ],
 )
 def test_what_cannot_be_searched_says_why(body: bytes | dict[str, object], words: str) -> None:
@@ -61,3 +72,30 @@ def test_a_search_is_short() -> None:
     with pytest.raises(MessageError, match="at most 1024") as caught:
         decode_search(b" " * 1025)
     assert caught.value.http_status == 413
+
+
+def test_a_filter_holds_what_a_product_is_against_all_that_was_said() -> None:
+    body = (
+        b'{"mode":"complete","product_id":"x","where":{"sellers":["Us","Them"],"availability":["in_stock"],'
+        b'"currencies":["EUR"],"prices":[5,10]}}'
+    )
+    where = decode_search(body).where
+    assert where and not Where() and hash(where) == hash(decode_search(body).where)
+    fits = product(seller="Them", price="9.00 EUR")
+    assert where.allows(fits)
+    for wrong in (
+        product(seller="Others", price="9.00 EUR"),
+        product(seller="Them", price="9.00 EUR", availability=Availability.BACKORDER),
+        product(seller="Them", price="9.00 USD"),
+        product(seller="Them", price="10.01 EUR"),
+    ):
+        assert not where.allows(wrong) and Where().allows(wrong)
+    assert where.allows(product(seller="Them", price="20.00 EUR", sale_price="10.00 EUR")), "what one pays"
+    assert not where.allows(product(seller="Them", price="9.00 EUR", sale_price="4.00 EUR"))
+
+
+def test_products_without_a_seller_are_the_shops_own() -> None:
+    where = Where(sellers=frozenset({"Us"}))
+    assert not where.allows(product(seller=""))
+    assert where.of_shop("Us").allows(product(seller="")) and where.of_shop("Us").allows(product(seller="Us"))
+    assert not where.of_shop("Them").allows(product(seller=""))

@@ -11,6 +11,7 @@ from stream.clock import MonotonicClock
 from stream.pixels import AvPixels
 from stream.types import MediaTime
 from tests.inference.models import painted
+from vitrine.choosing import Scope
 from vitrine.errors import Busy
 from vitrine.http_search import MOST_ASKERS, AskerLimiter
 from vitrine.looking import MOST_OBJECTS, Looking, chosen, person_guard
@@ -52,7 +53,7 @@ async def test_searches_beyond_their_share_of_the_device_are_refused() -> None:
     with pytest.raises(Busy, match="share of the inference device"):
         for number in range(500):
             moment = Moment(frame.stream, MediaTime(1, number), cast(AvPixels, frame.pixels), 0)
-            looked = await looking.region(moment, Box(0.1, 0.1, 0.4, 0.5), 3, None)
+            looked = await looking.region(moment, Box(0.1, 0.1, 0.4, 0.5), 3, Scope())
             assert looked.ranked == [[]] and looked.refused is None  # the catalogue is empty
             answered += 1
     assert answered > 0

@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 from inference.types import Box, FrameResult, Match, MatchState, Outcome, Track
 from overlay.ledger.types import Entry, Kind
-from overlay.types import Hotspot, HotspotFrame
+from overlay.types import Availability, Hotspot, HotspotFrame
 from stream.packets import read_packets
 from stream.sources.synthetic import TrueBox, load_ground_truth, show_path
 from stream.types import EncodedFrame, MediaTime, stream_id
@@ -164,6 +164,7 @@ async def test_what_was_followed_through_many_frames_counts_more_than_one_look(r
         ({"mode": "look", "epoch": 1, "rtp": FRAMES * 3000 + 90_000}, 409, "moment-too-new"),
         ({"mode": "complete", "product_id": "sofa"}, 404, "product-unknown"),
         ({"mode": "similar", "product_id": "sofa"}, 404, "product-unknown"),
+        ({"mode": "complete", "product_id": "x", "where": {"prices": [1, 2]}}, 400, "search-invalid"),
     ],
 )
 async def test_what_cannot_be_answered_says_why(rig: Rig, body: Json | bytes, status: int, code: str) -> None:
@@ -204,6 +205,59 @@ async def test_a_host_who_did_not_agree_or_hides_a_product_is_heeded(rig: Rig) -
     finally:
         show.set_products(products)
         show.hide(one.product_id, False)
+
+
+async def test_a_filter_leaves_alternatives_and_never_calls_one_of_them_the_product(rig: Rig) -> None:
+    for number, one in clear_views():
+        asked = {"epoch": 1, "rtp": number * 3000, "box": one.box}
+        (first, *_) = (await rig.found(mode="similar", **asked))["hits"]
+        if (first["card"]["id"], first["state"]) == (one.product_id, "exact"):
+            break
+    assert (first["card"]["id"], first["state"]) == (one.product_id, "exact")
+    price = float(first["card"]["price"].split()[0])
+    runtime, store = rig.server.engine.hub.get(DEMO), rig.server.engine.store
+    product = store.get(one.product_id)
+    gone = replace(product, availability=Availability.OUT_OF_STOCK)
+    here = {"availability": ["in_stock"]}
+    seller = {"sellers": [product.seller]}
+    dear = {"currencies": ["EUR"], "prices": [price + 0.01, 9999]}
+    for where in (here, seller, {"currencies": ["EUR"]}, {"currencies": ["EUR"], "prices": [price, price]}):
+        found = await rig.found(mode="similar", **asked, where=where)
+        assert found["hits"][0]["card"]["id"] == one.product_id and found["hits"][0]["state"] == "exact"
+    try:
+        store.update(gone, "sold", [])
+        runtime.show.set_products([gone if p.id == gone.id else p for p in runtime.show.products.values()])
+        for where in (here, dear, {"sellers": ["Nobody"]}, {"currencies": ["USD"]}):
+            answer = await rig.found(mode="similar", **asked, where=where)
+            hits = answer.get("hits", [])
+            assert one.product_id not in [hit["card"]["id"] for hit in hits]
+            assert all(hit["state"] != "exact" for hit in hits), "a look-alike is not this product"
+            assert answer["outcome"] == "found" or "filter" in answer["message"]
+            look = await rig.found(mode="look", epoch=1, rtp=number * 3000, where=where)
+            assert one.product_id not in [hit["card"]["id"] for hit in look.get("hits", [])]
+        for mode in ("similar", "complete"):
+            none = await rig.found(mode=mode, product_id=one.product_id, where={"currencies": ["USD"]})
+            assert none["outcome"] == "nothing" and "filter" in none["message"]
+            some = await rig.found(mode=mode, product_id=one.product_id, where=here)
+            assert all(hit["card"].get("availability", "in_stock") == "in_stock" for hit in some["hits"])
+    finally:
+        store.update(product, "back", [])
+        runtime.show.set_products([product if p.id == gone.id else p for p in runtime.show.products.values()])
+
+
+async def test_the_twin_of_what_a_filter_left_out_is_not_called_this_product(rig: Rig) -> None:
+    twins = {"lumen-serum-c": "24.00 EUR", "lumen-serum-h": "26.00 EUR"}
+    for number, one in clear_views():
+        asked = {"mode": "similar", "epoch": 1, "rtp": number * 3000, "box": one.box}
+        (first, *_) = (await rig.found(**asked)).get("hits") or [None]
+        if first and first["state"] == "exact" and first["card"]["id"] in twins:
+            break
+    assert first is not None and first["state"] == "exact"
+    (twin,) = set(twins) - {first["card"]["id"]}
+    amount = float(twins[twin].split()[0])
+    where = {"currencies": ["EUR"], "prices": [amount, amount]}
+    hits = (await rig.found(**asked, where=where))["hits"]
+    assert (hits[0]["card"]["id"], hits[0]["state"]) == (twin, "similar")
 
 
 # ---- the other modes ---------------------------------------------------------------------------------------

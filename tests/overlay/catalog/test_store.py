@@ -8,6 +8,7 @@ import pytest
 
 from overlay.catalog.store import CatalogStore, safe_id
 from overlay.errors import CatalogError
+from overlay.search import Where
 from overlay.types import Availability
 from tests.overlay.builders import product
 
@@ -95,6 +96,51 @@ def test_products_are_selected_by_seller_stock_and_market(store: CatalogStore) -
     assert store.ids(availability=[Availability.IN_STOCK]) == {"a", "c"}
     assert store.ids(currencies=["EUR"], availability=[gone]) == {"b"}
     assert store.ids(currencies=["EUR"], sellers=["it's"]) == frozenset()
+
+
+def test_a_selection_is_what_a_viewers_filter_allows(store: CatalogStore) -> None:
+    offers = [
+        ("5.00 EUR", ""),
+        ("20.00 EUR", "9.99 EUR"),
+        ("10.00 EUR", ""),
+        ("7.00 USD", ""),
+        ("1200 JPY", ""),
+    ]
+    stock = [Availability.IN_STOCK, Availability.PREORDER]
+    every = [
+        product(f"{at}-{seller}", seller=seller, price=price, sale_price=sale, availability=stock[at % 2])
+        for at, (price, sale) in enumerate(offers)
+        for seller in ("", "one")
+    ]
+    for one in every:
+        store.put(one, [], "")
+    low, jpy = (5.0, 9.99), (1200.0, 1200.0)
+    for currencies, prices in (
+        ((), None),
+        (("EUR",), None),
+        (("EUR",), low),
+        (("JPY",), jpy),
+        (("USD",), low),
+    ):
+        for sellers in ((), ("one",), ("",)):
+            for wanted in ((), stock[:1], stock):
+                where = Where(frozenset(sellers), frozenset(wanted), frozenset(currencies), prices)
+                found = store.ids(sellers=sellers, availability=wanted, currencies=currencies, prices=prices)
+                assert found == {one.id for one in every if where.allows(one)}, where
+    assert store.ids(currencies=["EUR"], prices=low) == {"0-", "0-one", "1-", "1-one"}
+
+
+def test_changes_are_told_whoever_made_them(store: CatalogStore, tmp_path: Path) -> None:
+    store.put(product("a"), [], "")
+    first = store.changes()
+    store.list()
+    assert store.changes() == first
+    store.update(product("a", price="2.00 EUR"), "f", [])
+    second = store.changes()
+    other = CatalogStore(tmp_path / "data")
+    other.remove("a")
+    other.close()
+    assert len({first, second, store.changes()}) == 3
 
 
 def test_removed_product_leaves_nothing_behind(store: CatalogStore, tmp_path: Path) -> None:

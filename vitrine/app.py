@@ -22,6 +22,7 @@ from vitrine.front import Front, late_upgrade
 from vitrine.http import build_app
 from vitrine.http_api import Api
 from vitrine.http_host import HostApi
+from vitrine.http_orders import OrdersApi
 from vitrine.http_replay import Replays
 from vitrine.http_rtc import RtcEndpoints
 from vitrine.http_search import SearchEndpoints
@@ -116,6 +117,7 @@ class Server:
                 engine.clock,
             ).routes(),
             *HostApi(engine).routes(),
+            *OrdersApi(engine).routes(),
             *Replays(self._config.server.data_dir, engine.auth).routes(),
             web.get("/ws/{stream}", upgrade),
         ]

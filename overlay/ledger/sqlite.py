@@ -34,7 +34,8 @@ CREATE TRIGGER IF NOT EXISTS entries_remain BEFORE DELETE ON entries
 {INDEXES}"""
 _SUMMARY = f"""
 SELECT host, product_id, sum(kind = '{Kind.IMPRESSION}'), sum(kind = '{Kind.TAP}'), sum(kind = '{Kind.CART}'),
-    sum(kind = '{Kind.ORDER}'), count(DISTINCT viewer),
+    sum(kind = '{Kind.ORDER}'),
+    count(DISTINCT CASE WHEN kind IN ('{Kind.IMPRESSION}', '{Kind.TAP}') THEN viewer END),
     count(DISTINCT CASE WHEN kind = '{Kind.TAP}' THEN viewer END)
 FROM entries WHERE product_id != '' AND (? = '' OR stream = ?)
 GROUP BY host, product_id ORDER BY 4 DESC, 3 DESC, host, product_id

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from overlay.types import Availability
-from vitrine.cli import catalog_tag, enroll
+from vitrine.cli import catalog_orders, catalog_tag, enroll
 from vitrine.cli.options import ConfigOption, DataDirOption, EmbedderOption, JsonOption, configure
 from vitrine.cli.output import Exit, epilog, err, note, out, print_json, progress, usage_error
 
@@ -294,11 +294,14 @@ def _store(config: Config) -> Iterator[CatalogStore]:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Products: import, list, search, export, enroll, tag.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Products: import, list, search, export, enroll, tag, orders.", no_args_is_help=True
+    )
     group.command("import", epilog=IMPORT_EPILOG)(import_catalog)
     group.command("list", epilog=LIST_EPILOG)(list_catalog)
     group.command("export", epilog=EXPORT_EPILOG)(export_catalog)
     group.command("search", epilog=SEARCH_EPILOG)(search_catalog)
     enroll.register(group)
     catalog_tag.register(group)
+    catalog_orders.register(group)
     app.add_typer(group, name="catalog")

@@ -27,7 +27,7 @@ from benchmarks.fanout_parts.serving import raise_limits
 from benchmarks.stats import percentile
 
 BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0)
-DRAINED_S = (1.0, 10.0)
+DRAINED_S = (0.2, 3.0)
 """As the element waits (docs/protocol.md, close codes)."""
 _AT_ONCE = 200
 _SNAP = re.compile(rb'"log":"([^"]*)","seq":(\d+)')

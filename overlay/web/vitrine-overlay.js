@@ -544,7 +544,7 @@ export function closePlan(code, attempt, random) {
   if ((code > 4401 && code < 4404) || code >= 4500) return { state: "refused", delayMs: null, reason: "The show cannot be opened from here." };
   if (code >= 4404 && code < 4408) return { state: "missing", delayMs: 5000 + random * 10_000, reason: "There is no such show yet." };
   if (code >= 4410) return { state: "reconnecting", delayMs: 5000 + random * 1000, reason: "Too many messages; waiting a moment." };
-  if (code === 1001) return { state: "reconnecting", delayMs: 1000 + random * 9000, reason: "The server is restarting." };
+  if (code === 1001) return { state: "reconnecting", delayMs: 200 + random * 2800, reason: "The server is restarting." };
   return { state: "reconnecting", delayMs: backoffMs(attempt, random), reason: "The connection was lost." };
 }
 

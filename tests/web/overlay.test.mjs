@@ -346,8 +346,8 @@ describe("retries", () => {
     assert.equal(closePlan(4404, 0, 0).state, "missing");
     assert.ok(closePlan(4404, 0, 0).delayMs >= 5000);
     assert.ok(closePlan(4429, 0, 0).delayMs >= 5000);
-    assert.equal(closePlan(1001, 0, 0).delayMs, 1000);
-    assert.equal(closePlan(1001, 0, 1).delayMs, 10_000);
+    assert.equal(closePlan(1001, 0, 0).delayMs, 200);
+    assert.equal(closePlan(1001, 0, 1).delayMs, 3000);
     for (const code of [1000, 1006, 1011, 3008, 4408]) assert.equal(closePlan(code, 2, 1).delayMs, 4000);
   });
 

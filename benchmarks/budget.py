@@ -3,13 +3,18 @@
 A real clip at 720p30 comes in through real WebRTC and YOLOX-Nano looks at it, five times over: one stream;
 four streams; two processes that spin for ten seconds in the middle; a source that announces 30 frames a
 second and delivers 25; a handler of 100 ms in the detector's place. Peers get the same clip, the same model
-and a process per stream.
+and a process per stream. Measured in pieces with ``--only "scenario a" --json > a.json``, and so on, then
+``--merge a.json b.json ... --save``.
 
 The age of a frame is that of its first overlay; a detection that comes later is listed as ``age_measured``.
 ``answered_in_time`` counts frames sent: one that never got an overlay was not in time. Streaming AP compares,
 whenever a frame arrives, the newest boxes out by then with what NanoDet-Plus-416 sees on that frame. Frames
 are numbered from the first packet; where a subject began to answer is found by the shift that fits its
-measured boxes best. ``trivial_request`` is the event loop's lag as seen from outside.
+measured boxes best. ``loop_lag`` is the event loop's, as a trivial request sees it from outside.
+
+What the same accuracy costs is read off operating points: with ``inference.enough_hz`` the detector looks
+less often, and streaming AP falls slowly. The cheapest point whose streaming AP is at least that of the best
+peer is compared with that peer.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.budget_parts.clip import long_clip, truth
@@ -38,61 +44,62 @@ from benchmarks.report import Report, Row, Target, judge, value_of
 from benchmarks.stats import interleaved, share, slope, spread
 
 OURS = "vitrine"
-SPARING = "vitrine, 10 a second"
-"""With ``inference.enough_hz = 10``: what the same accuracy costs."""
-OWN = {OURS: 0, SPARING: 10}
+POINTS = {f"vitrine, {hz} a second": hz for hz in (10, 5, 3)}
+"""Operating points: ``inference.enough_hz``. All of them with one stream, one with the other scenarios."""
+OWN = {OURS: 0, **POINTS}
+ELSEWHERE = "vitrine, 5 a second"
 SUBJECTS = (*OWN, *STREAMING, *(f"scenario {one.key}" for one in SCENARIOS))
 SHIFTS = range(-3, 4)
 SAMPLE = 90
 """Measured frames that the shift is found with."""
 CURVE_POINTS = 40
-LEFT_OUT = {
-    "Roboflow inference": "no bridge from WHIP to its video source is written yet",
-    "vision-agents": "no bridge from WHIP to it is written yet; by default it wants its makers' network",
-}
-"""Peers that are named and not measured, and why."""
+TRIES = 2
+"""A subject that did not get through is tried again; a long run is not lost to one bad start."""
+LONG_ENOUGH_S = 15.0
+"""From then on the slope of the age is judged."""
 
 
 def run(settings: Settings) -> Outcome:
     """A row per scenario and subject."""
     if not YOLOX.exists():
         raise CannotRun(f"{YOLOX.name} is not among the shared models")
-    seconds = settings.seconds or (8.0 if settings.quick else 30.0)
     said = [] if settings.quick else truth(long_clip())
-    wanted = [one for one in SCENARIOS if settings.wants(f"scenario {one.key}")]
-    if not any(name.startswith("scenario") for name in settings.only):
-        wanted = list(SCENARIOS[:1] if settings.quick else SCENARIOS)
-    names = [name for name in (*OWN, *STREAMING) if settings.wants(name)]
-    if not names or all(name.startswith("scenario") for name in settings.only):
-        names = [OURS] if settings.quick else [*OWN, *STREAMING]
+    scenarios = [one for one in SCENARIOS if f"scenario {one.key}" in settings.only]
+    names = [name for name in (*OWN, *STREAMING) if name in settings.only]
     rows: list[Row] = []
-    for scenario in wanted:
-        for name in interleaved(names, 1, settings.seed):
+    for scenario in scenarios or (SCENARIOS[:1] if settings.quick else SCENARIOS):
+        seconds = settings.seconds or (8.0 if settings.quick else scenario.seconds)
+        for name in interleaved(names or _usual(scenario, settings.quick), 1, settings.seed):
             settings.say(f"({scenario.key}) {scenario.words}: {name}, {seconds:.0f} s")
             rows.append(_row(scenario, name, seconds, said))
-    if len(names) > 1:
-        rows += [
-            {"subject": name, "scenario": "all", "note": f"left out: {why}"} for name, why in LEFT_OUT.items()
-        ]
-    return rows, judged(rows, long_enough=seconds >= 20)
+    return rows, judged(rows)
+
+
+def _usual(scenario: Scenario, quick: bool) -> list[str]:
+    """Who is measured in `scenario`."""
+    if quick:
+        return [OURS]
+    points = {"a": list(POINTS), "e": []}.get(scenario.key, [ELSEWHERE])
+    return [OURS, *points, *STREAMING]
 
 
 def _row(scenario: Scenario, name: str, seconds: float, said: list[list[Found]]) -> Row:
-    head: Row = {"subject": name, "scenario": f"({scenario.key}) {scenario.words}"}
+    head: Row = {"subject": name, "scenario": f"({scenario.key}) {scenario.words}", "seconds": seconds}
     missing = "" if name in OWN else STREAMING[name].missing
     if missing:
         return {**head, "note": f"left out: {missing}"}
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            if name in OWN:
-                taken = vitrine(scenario, Path(folder), seconds, OWN[name])
-            else:
-                taken = peer(STREAMING[name], scenario, Path(folder), seconds)
-        except CannotRun as error:
-            if name in OWN:
-                raise
-            return {**head, "note": f"did not get through: {str(error)[:160]}"}
-    return {**head, **figures(scenario, taken, [] if scenario.takes_ms else said)}
+    wrong = ""
+    for _ in range(TRIES):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                if name in OWN:
+                    taken = vitrine(scenario, Path(folder), seconds, OWN[name])
+                else:
+                    taken = peer(STREAMING[name], scenario, Path(folder), seconds)
+                return {**head, **figures(scenario, taken, [] if scenario.takes_ms else said)}
+            except CannotRun as error:
+                wrong = str(error)
+    return {**head, "note": f"did not get through: {wrong[:160]}"}
 
 
 def figures(scenario: Scenario, taken: Taken, said: list[list[Found]]) -> Row:
@@ -119,7 +126,7 @@ def figures(scenario: Scenario, taken: Taken, said: list[list[Found]]) -> Row:
         "frames_sent": sent,
         "frames_without_overlay": max(0, sent - answered),
         "drops_reported": taken.dropped,
-        **spread(taken.probes_ms, "trivial_request_ms"),
+        **spread(taken.probes_ms, "loop_lag_ms"),
         "rss_slope_mib_per_min": round(60 * slope(taken.rss[len(taken.rss) // 3 :]), 2),
         "cpu_ms_per_frame": round(1000 * taken.cpu_s / sent, 2) if sent else None,
         **taken.used,
@@ -181,7 +188,7 @@ def _curve(answers: Sequence[Answer], begin_ns: int) -> str:
 # ---- targets -----------------------------------------------------------------------------------------------
 
 
-def judged(rows: Sequence[Row], long_enough: bool) -> list[Target]:
+def judged(rows: Sequence[Row]) -> list[Target]:
     """Vitrine's promises, scenario by scenario."""
     found: list[Target] = []
     for row in rows:
@@ -196,7 +203,7 @@ def judged(rows: Sequence[Row], long_enough: bool) -> list[Target]:
         if key == "b":
             worst = value_of(row, "detected_per_s_worst_stream")
             found.append(judge(f"every stream's detections, {words}", worst, ">= 10", "per s"))
-        if long_enough:
+        if value_of(row, "seconds") >= LONG_ENOUGH_S:
             tilt = abs(value_of(row, "age_slope_ms_per_s"))
             found.append(judge(f"slope of age, {words}", tilt, "<= 0.2", "ms per s"))
         found += _against([other for other in rows if other["scenario"] == row["scenario"]], row, words)
@@ -204,24 +211,27 @@ def judged(rows: Sequence[Row], long_enough: bool) -> list[Target]:
 
 
 def _against(rows: Sequence[Row], own: Row, words: str) -> list[Target]:
-    """Streaming AP above every peer; at least the AP of the best at half its processor time.
-
-    For the latter either of ours will do: both say what the same accuracy costs.
-    """
+    """Streaming AP above every peer, and the AP of the best peer at half its processor time."""
     peers = [row for row in rows if row["subject"] not in OWN and row.get("streaming_ap") is not None]
-    if not peers or own.get("streaming_ap") is None:
+    if not peers:
         return []
     best = max(peers, key=lambda row: value_of(row, "streaming_ap"))
-    ahead = value_of(own, "streaming_ap") - value_of(best, "streaming_ap")
-    lead = judge(f"streaming AP ahead of the best peer, {words}", ahead, ">= 0.0001", "AP")
-    equal = [
-        value_of(row, "cpu_ms_per_frame")
-        for row in rows
-        if row["subject"] in OWN and value_of(row, "streaming_ap") >= value_of(best, "streaming_ap")
-    ]
-    ratio = min(equal, default=math.nan) / value_of(best, "cpu_ms_per_frame")
+    theirs = value_of(best, "streaming_ap")
+    lead = judge(
+        f"streaming AP ahead of the best peer's ({best['subject']}), {words}",
+        value_of(own, "streaming_ap") - theirs,
+        ">= 0.0001",
+        "AP",
+    )
+    points = [row for row in rows if row["subject"] in OWN and value_of(row, "streaming_ap") >= theirs]
+    cheapest = min(points, key=lambda row: value_of(row, "cpu_ms_per_frame"), default=None)
+    if cheapest is None:
+        name, ratio = "nobody", math.nan
+    else:
+        name = str(cheapest["subject"])
+        ratio = value_of(cheapest, "cpu_ms_per_frame") / value_of(best, "cpu_ms_per_frame")
     cost = judge(
-        f"processor time per frame at its streaming AP against that peer's, {words}",
+        f"processor time per frame at that AP or more ({name}) against that peer's, {words}",
         ratio,
         "<= 0.5",
         "x",
@@ -230,25 +240,39 @@ def _against(rows: Sequence[Row], own: Row, words: str) -> list[Target]:
 
 
 def draw(report: Report, figure: Figure) -> None:
-    """Frame age over time, a panel per scenario and a line per subject."""
+    """A column per scenario: frame age over time above, streaming AP against processor time below."""
+    figure.set_size_inches(16, 8)
     drawn = [row for row in report.rows if row.get("age_curve")]
     scenarios = list(dict.fromkeys(str(row["scenario"]) for row in drawn))
-    panels = figure.subplots(1, max(1, len(scenarios)), sharey=True, squeeze=False)[0]
-    for axes, words in zip(panels, scenarios, strict=False):
+    colours = {name: f"C{number}" for number, name in enumerate(dict.fromkeys((*OWN, *STREAMING)))}
+    panels = figure.subplots(2, max(1, len(scenarios)), squeeze=False)
+    for column, words in enumerate(scenarios):
+        above, below = panels[:, column]
         for row in drawn:
             if row["scenario"] == words:
-                pairs = [pair.split(":") for pair in str(row["age_curve"]).split()]
-                points = sorted((float(t), float(age)) for t, age in pairs)
-                axes.plot(*zip(*points, strict=True), marker=".", label=str(row["subject"]))
-        axes.axhline(BUDGET_MS, color="black", linewidth=0.8, linestyle="--")
-        axes.set_yscale("log")
-        axes.set_title(words, fontsize=8)
-        axes.set_xlabel("s")
-    panels[0].set_ylabel("age of an answer, ms")
-    panels[0].legend(fontsize=7)
+                name = str(row["subject"])
+                _draw_ages(above, str(row["age_curve"]), name, colours[name])
+                point = value_of(row, "cpu_ms_per_frame"), value_of(row, "streaming_ap")
+                below.scatter(*point, color=colours[name])
+        above.axhline(BUDGET_MS, color="black", linewidth=0.8, linestyle="--")
+        above.set_yscale("log")
+        above.set_title(words, fontsize=8)
+        above.set_xlabel("s")
+        below.set_xlabel("processor time, ms a frame")
+        below.set_xlim(left=0)
+    panels[0, 0].set_ylabel("age of an answer, ms")
+    panels[1, 0].set_ylabel("streaming AP")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels) or 1, fontsize=8)
 
 
-BENCH = Benchmark("budget", run, draw, SUBJECTS)
+def _draw_ages(axes: Axes, curve: str, name: str, colour: str) -> None:
+    pairs = [pair.split(":") for pair in curve.split()]
+    points = sorted((float(t), float(age)) for t, age in pairs)
+    axes.plot(*zip(*points, strict=True), marker=".", label=name, color=colour)
+
+
+BENCH = Benchmark("budget", run, draw, SUBJECTS, judge=judged)
 
 if __name__ == "__main__":
     raise SystemExit(main(BENCH))

@@ -63,12 +63,14 @@ class Benchmark:
         run: measures. One process per subject, subjects interleaved.
         draw: puts the report on an empty figure.
         subjects: what ``--only`` may name.
+        judge: the targets of rows alone, where a long run may be measured in pieces and joined.
     """
 
     name: str
     run: Callable[[Settings], Outcome]
     draw: Callable[[Report, Figure], None]
     subjects: tuple[str, ...]
+    judge: Callable[[Sequence[Row]], list[Target]] | None = None
 
 
 def main(bench: Benchmark, arguments: Sequence[str] | None = None) -> int:
@@ -81,11 +83,13 @@ def main(bench: Benchmark, arguments: Sequence[str] | None = None) -> int:
     settings = Settings(options.quick, options.seed, tuple(options.only or ()), options.seconds, say)
     about = machine.describe()
     try:
-        rows, targets = bench.run(settings)
+        if bench.judge is not None and options.merge:
+            report = joined(bench.name, options.merge, bench.judge)
+        else:
+            report = Report(bench.name, about, machine.commit(), *bench.run(settings))
     except CannotRun as error:
         print(f"{bench.name}: {error}", file=sys.stderr)
         return 2
-    report = Report(bench.name, about, machine.commit(), rows, targets)
     if options.plot:
         plot(bench, report, options.plot)
     if options.save:
@@ -95,6 +99,28 @@ def main(bench: Benchmark, arguments: Sequence[str] | None = None) -> int:
     else:
         show(report, Console())
     return 0 if report.ok else 1
+
+
+def joined(name: str, pieces: Sequence[Path], judge: Callable[[Sequence[Row]], list[Target]]) -> Report:
+    """One report of the pieces that ``--json`` printed, judged as if measured in one run.
+
+    Raises:
+        CannotRun: a file is no such report, or of another benchmark, checkout or machine than the first.
+    """
+    reports = []
+    for path in pieces:
+        try:
+            reports.append(Report.from_json(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise CannotRun(f"--merge {path}: {error}") from error
+    first = reports[0]
+    for path, one in zip(pieces, reports, strict=True):
+        told = (one.bench, one.commit, one.machine.get("cpu"))
+        expected = (name, first.commit, first.machine.get("cpu"))
+        if told != expected:
+            raise CannotRun(f"--merge {path}: got {told}, expected {expected}; measure all pieces alike")
+    rows = [row for one in reports for row in one.rows]
+    return Report(name, first.machine, first.commit, rows, judge(rows))
 
 
 def plot(bench: Benchmark, report: Report, path: Path) -> None:
@@ -138,6 +164,14 @@ def _parser(bench: Benchmark) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, help="measured time per subject and setting")
     parser.add_argument("--only", action="append", choices=bench.subjects, help="one subject; repeatable")
+    if bench.judge is not None:
+        parser.add_argument(
+            "--merge",
+            type=Path,
+            nargs="+",
+            metavar="JSON",
+            help="measure nothing: join what --json printed for pieces (--only), and judge that",
+        )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     return parser
 

@@ -29,7 +29,11 @@ YOLOX = SHARED / "models" / "detect" / "yolox_nano.onnx"
 COCO = SHARED / "models" / "detect" / "coco80.txt"
 BUDGET_MS = 60
 SETTLE_S = 2.5
+BUSY_S = 10.0
 PROBE_S = 0.05
+
+Counted = tuple[int | None, int | None]
+"""Frames that came, and frames that the subject says it dropped; None where it does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class Scenario:
         streams: published at once.
         ticks: RTP ticks from frame to frame.
         takes_ms: a handler of this length instead of the detector; 0 for the detector.
-        hogs: processes that spin through the middle third.
+        hogs: processes that spin for ten seconds in the middle.
+        seconds: measured, unless the command line says otherwise.
     """
 
     key: str
@@ -51,6 +56,7 @@ class Scenario:
     ticks: int = 3000
     takes_ms: int = 0
     hogs: int = 0
+    seconds: float = 16.0
 
     @property
     def clip(self) -> Path:
@@ -68,7 +74,7 @@ class Scenario:
 SCENARIOS = (
     Scenario("a", "one stream"),
     Scenario("b", "four streams", streams=4),
-    Scenario("c", "two busy processes in the middle", hogs=2),
+    Scenario("c", "two busy processes in the middle", hogs=2, seconds=26.0),
     Scenario("d", "announces 30, delivers 25 fps", ticks=3600),
     Scenario("e", "handler of 100 ms", takes_ms=100),
 )
@@ -157,10 +163,8 @@ def vitrine(scenario: Scenario, folder: Path, seconds: float, enough_hz: int = 0
 
         wait_until(flows, 30, lambda: f"no overlay; {server.process.tail()} {sending[0].tail()}")
         taken = _measure(
-            [server.process], f"{server.url}/healthz", scenario, seconds, lambda: dropped(server)
+            [server.process], f"{server.url}/healthz", scenario, seconds, lambda: (None, dropped(server))
         )
-        taken.dropped = taken.came
-        taken.came = None
         for one in sending:
             one.check()
     lines = server.lines()
@@ -211,7 +215,7 @@ def peer(peer: Peer, scenario: Scenario, folder: Path, seconds: float) -> Taken:
             command = peer.command("--port", str(free_port()), "--trace", trace, *what)
             servers.append(stack.enter_context(child(peer.name, command, cores=ours)))
             urls.append(servers[-1].line("ready", 90))
-        if peer.name == "aiortc loop":
+        if peer.watched:
             for url in urls:
                 stack.enter_context(viewer(f"{url.replace('http', 'ws', 1)}/ws/bench"))
         sending = [
@@ -222,7 +226,7 @@ def peer(peer: Peer, scenario: Scenario, folder: Path, seconds: float) -> Taken:
             return all(trace.exists() and trace.stat().st_size > 300 for trace in traces)
 
         wait_until(flows, 30, lambda: f"no answer; {servers[0].tail()} {sending[0].tail()}")
-        taken = _measure(servers, f"{urls[0]}/count", scenario, seconds, lambda: _come(urls))
+        taken = _measure(servers, f"{urls[0]}/count", scenario, seconds, lambda: _counted(urls))
         if any(one.process.poll() is not None for one in sending):
             taken.note = "the publisher gave up before the end"
 
@@ -235,13 +239,15 @@ def peer(peer: Peer, scenario: Scenario, folder: Path, seconds: float) -> Taken:
     return taken
 
 
-def _come(urls: Sequence[str]) -> int:
-    """Frames that have arrived at all of these servers."""
-    total = 0
+def _counted(urls: Sequence[str]) -> Counted:
+    """Of all of these servers together."""
+    came, gone = 0, list[int | None]()
     for url in urls:
         with urlopen(f"{url}/count", timeout=30) as answer:
-            total += json.load(answer)["in"]
-    return total
+            figures = json.load(answer)
+        came += figures["in"]
+        gone.append(figures.get("dropped"))
+    return came, None if None in gone else sum(one or 0 for one in gone)
 
 
 def _read(trace: Path) -> list[dict[str, object]]:
@@ -256,30 +262,33 @@ def _measure(
     asked: str,
     scenario: Scenario,
     seconds: float,
-    count: Callable[[], int] | None = None,
+    count: Callable[[], Counted],
 ) -> Taken:
-    """Let it settle, then watch it for `seconds`, disturbed in the middle third if the scenario says so."""
+    """Let it settle, then watch it for `seconds`, disturbed in the middle if the scenario says so."""
     time.sleep(SETTLE_S)
     probe = Probe(asked)
     watches = [Watch(server.pid) for server in servers]
-    before = count() if count else 0
+    before = count()
     begin_ns, hog_ns = time.monotonic_ns(), None
     if scenario.hogs:
-        third = min(10.0, seconds / 3)
-        time.sleep((seconds - third) / 2)
+        busy_s = min(BUSY_S, seconds / 2)
+        time.sleep((seconds - busy_s) / 2)
         with _hogs(scenario.hogs) as started_ns:
-            time.sleep(third)
+            time.sleep(busy_s)
         hog_ns = (started_ns, time.monotonic_ns())
-        time.sleep((seconds - third) / 2)
+        time.sleep((seconds - busy_s) / 2)
     else:
         time.sleep(seconds)
     end_ns = time.monotonic_ns()
-    counted = count() - before if count else None
+    came, gone = (
+        None if old is None or new is None else new - old for old, new in zip(before, count(), strict=True)
+    )
     used = [watch.stop() for watch in watches]
     totals = {name: round(sum(one[name] for one in used), 2) for name in ("cpu_pct", "rss_mib")}
     totals["others_cores"] = used[0]["others_cores"]
     cpu_s = totals["cpu_pct"] / 100 * (end_ns - begin_ns) / 1e9
-    return Taken([], begin_ns, end_ns, hog_ns, probe.stop(), totals, watches[0].rss, cpu_s, counted)
+    lag_ms = probe.stop()
+    return Taken([], begin_ns, end_ns, hog_ns, lag_ms, totals, watches[0].rss, cpu_s, came, gone)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ class Peer:
         what: one line for people.
         subjects: row names, where it is a package with several.
         npm: pinned, for npm, where it is a server for node.
+        watched: viewers get its boxes over a websocket.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Peer:
     what: str
     subjects: tuple[str, ...] = ()
     npm: tuple[str, ...] = ()
+    watched: bool = True
 
     @property
     def python(self) -> Path:
@@ -64,9 +66,23 @@ FASTRTC = Peer(
     "fastrtc_server",
     ("fastrtc==0.0.34", "onnxruntime==1.31.1"),
     "FastRTC with a video handler",
+    watched=False,
+)
+VISION_AGENTS = Peer(
+    "vision-agents",
+    "vision_agents_server",
+    ("vision-agents==0.6.9", "onnxruntime==1.31.1"),
+    "a video processor of vision-agents, fed by WHIP instead of its makers' network",
+)
+ROBOFLOW = Peer(
+    "Roboflow inference",
+    "roboflow_server",
+    ("streamvision[webrtc]==0.1.3", "onnxruntime==1.31.1", "aiohttp==3.14.5"),
+    "the InferencePipeline of Roboflow's `inference` 1.8.3 (`streamvision`), fed by WHIP",
 )
 PEERS = {peer.name: peer for peer in (AIORTC, FASTRTC)}
-STREAMING = PEERS
+"""For ``benchmarks.overload``."""
+STREAMING = {**PEERS, **{peer.name: peer for peer in (ROBOFLOW, VISION_AGENTS)}}
 """Frames in, boxes out, for ``benchmarks.budget``."""
 
 _ARRAYS = ("numpy==2.4.6", "scipy==1.17.1")
@@ -111,5 +127,8 @@ LUCAS_KANADE = Peer(
 PICOWS = Peer("picows", "picows_server", ("picows==2.3.1",), "picows, a websocket library in Cython")
 NPM_WS = Peer("npm ws", "ws_server", (), "ws, what node servers use", npm=("ws@8.23.0",))
 USEARCH = Peer("usearch", "searching", ("usearch==2.26.6", *_ARRAYS), "another HNSW, with int8 vectors too")
-ALL = {**PEERS, **{peer.name: peer for peer in (*TRACKING, TRACKEVAL, LUCAS_KANADE, PICOWS, NPM_WS, USEARCH)}}
+ALL = {
+    **STREAMING,
+    **{peer.name: peer for peer in (*TRACKING, TRACKEVAL, LUCAS_KANADE, PICOWS, NPM_WS, USEARCH)},
+}
 """Everything that ``python -m benchmarks.peers setup`` prepares."""

@@ -21,6 +21,7 @@ from benchmarks.budget_parts.scoring import (
 )
 from benchmarks.budget_parts.subjects import SCENARIOS, Taken, _numbered, _ours
 from benchmarks.harness import plot
+from benchmarks.peers.registry import STREAMING
 from benchmarks.report import Report, Row
 
 MS = 1_000_000
@@ -134,10 +135,12 @@ def test_figures_count_what_was_sent_and_never_answered() -> None:
 
 def row(subject: str, key: str, **figures: float | None) -> Row:
     scenario = next(one for one in SCENARIOS if one.key == key)
-    base: Row = {"subject": subject, "scenario": f"({key}) {scenario.words}", "age_slope_ms_per_s": 0.0}
+    base: Row = {"subject": subject, "scenario": f"({key}) {scenario.words}", "seconds": scenario.seconds}
+    base["age_slope_ms_per_s"] = 0.0
     return {**base, **figures}
 
 
+SPARING = "vitrine, 10 a second"
 GOOD = {"age_ms_p99": 40.0, "staleness_ms_p95": 70.0, "detected_per_s_worst_stream": 12.0}
 
 
@@ -154,7 +157,7 @@ GOOD = {"age_ms_p99": 40.0, "staleness_ms_p95": 70.0, "detected_per_s_worst_stre
     ],
 )
 def test_targets_follow_the_scenario(key: str, figures: dict[str, float], missed: list[str]) -> None:
-    targets = budget.judged([row("vitrine", key, **figures)], long_enough=True)
+    targets = budget.judged([row("vitrine", key, **figures)])
     assert [target.name.split(",")[0] for target in targets if not target.ok] == missed
 
 
@@ -164,16 +167,35 @@ def test_the_best_peer_is_the_one_to_beat_at_half_its_cost() -> None:
         row("aiortc loop", "a", streaming_ap=0.3, cpu_ms_per_frame=30.0),
         row("fastrtc", "a", streaming_ap=0.35, cpu_ms_per_frame=15.0),
     ]
-    lead, cost = budget.judged([ours, *peers], long_enough=False)[-2:]
+    lead, cost = budget.judged([ours, *peers])[-2:]
     assert lead.ok and lead.value == pytest.approx(0.05)
     assert not cost.ok and cost.value == pytest.approx(0.667, abs=0.001)
-    sparing = row(budget.SPARING, "a", streaming_ap=0.36, cpu_ms_per_frame=7.0)
-    lead, cost = budget.judged([ours, sparing, *peers], long_enough=False)[-2:]
+    sparing = row(SPARING, "a", streaming_ap=0.36, cpu_ms_per_frame=7.0)
+    lead, cost = budget.judged([ours, sparing, *peers])[-2:]
     assert lead.ok and cost.ok and cost.value == pytest.approx(0.467, abs=0.001)
     worse = {**sparing, "streaming_ap": 0.34}
-    assert not budget.judged([ours, worse, *peers], long_enough=False)[-1].ok, "not at equal AP"
+    assert not budget.judged([ours, worse, *peers])[-1].ok, "not at equal AP"
     behind = {**ours, "streaming_ap": 0.2}
-    assert [target.ok for target in budget.judged([behind, *peers], long_enough=False)[-2:]] == [False, False]
+    assert [target.ok for target in budget.judged([behind, *peers])[-2:]] == [False, False]
+
+
+def test_a_run_of_ours_that_failed_misses_its_targets() -> None:
+    failed: Row = {
+        "subject": "vitrine",
+        "scenario": "(a) one stream",
+        "seconds": 16.0,
+        "note": "did not get through",
+    }
+    targets = budget.judged([failed, row("fastrtc", "a", streaming_ap=0.3, cpu_ms_per_frame=9.0)])
+    assert len(targets) == 5 and not any(target.ok for target in targets)
+
+
+def test_who_is_measured_where() -> None:
+    usual = {one.key: budget._usual(one, quick=False) for one in SCENARIOS}
+    assert set(usual["a"]) == {*budget.OWN, *STREAMING}
+    assert set(usual["b"]) == set(usual["c"]) == set(usual["d"]) == {"vitrine", budget.ELSEWHERE, *STREAMING}
+    assert set(usual["e"]) == {"vitrine", *STREAMING}
+    assert budget._usual(SCENARIOS[0], quick=True) == ["vitrine"]
 
 
 def test_it_draws(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,42 @@ def test_a_quick_run_is_not_saved() -> None:
     with pytest.raises(SystemExit) as stopped:
         main(bench(), ["--quick", "--save"])
     assert stopped.value.code == 2
+
+
+def pieces(folder: Path, **of_second: str) -> list[str]:
+    first = Report("pipeline", {"cpu": "x"}, "abc", ROWS[:1], [MISSED])
+    second = replace(first, rows=ROWS[1:], targets=[], **of_second)  # type: ignore[arg-type]
+    return [str(one.save(folder / str(number))) for number, one in enumerate((first, second))]
+
+
+def judging() -> Benchmark:
+    return replace(bench(error="nothing is measured"), judge=lambda rows: [judge("n", len(rows), ">= 2", "")])
+
+
+def test_pieces_are_joined_and_judged_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(judging(), ["--json", "--merge", *pieces(tmp_path)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["subject"] for row in printed["rows"]] == ["vitrine", "peer"]
+    assert [(target["name"], target["value"]) for target in printed["targets"]] == [("n", 2.0)]
+
+
+@pytest.mark.parametrize("of_second", [{"commit": "def"}, {"bench": "other"}])
+def test_pieces_measured_otherwise_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], of_second: dict[str, str]
+) -> None:
+    assert main(judging(), ["--merge", *pieces(tmp_path, **of_second)]) == 2
+    assert "measure all pieces alike" in capsys.readouterr().err
+
+
+def test_a_piece_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.json").write_text("not one")
+    assert main(judging(), ["--merge", str(tmp_path / "bad.json")]) == 2
+    assert "bad.json" in capsys.readouterr().err
+
+
+def test_only_what_rows_judge_alone_can_be_joined() -> None:
+    with pytest.raises(SystemExit):
+        main(bench(), ["--merge", "a.json"])
 
 
 def test_plot_is_written(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
+import struct
 import sys
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -42,6 +44,8 @@ from stream.types import StreamId
 
 __all__ = ["Admission", "Admit", "Gateway", "GatewaySettings", "GatewayStatistics"]
 
+_PONG_WORDS = struct.Struct("!II").unpack_from
+"""Mask and masked payload."""
 _READ_BYTES = 4 * 1024
 _MAX_UNREAD = 64 * 1024
 """Bytes of pongs and errors that may wait for a viewer who does not read, before it is cut off."""
@@ -115,10 +119,15 @@ def _select(_protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subpro
 
 
 class ViewerConnection(asyncio.Protocol):
-    """One viewer's connection: bytes to and from the websocket protocol. The `Wire` of its `Viewer`."""
+    """One viewer's connection: bytes to and from the websocket protocol. The `Wire` of its `Viewer`.
+
+    Attributes:
+        clear: see `Wire`.
+    """
 
     __slots__ = (
         "_binary",
+        "_descriptor",
         "_fragments",
         "_hub",
         "_open",
@@ -127,6 +136,7 @@ class ViewerConnection(asyncio.Protocol):
         "_scan",
         "_transport",
         "_viewer",
+        "clear",
     )
 
     def __init__(self, hub: Hub) -> None:
@@ -140,6 +150,8 @@ class ViewerConnection(asyncio.Protocol):
         self._binary = False
         self._paused = False
         self._open = False
+        self._descriptor = -1
+        self.clear = False
         self._scan = FrameScan()
 
     # ---- asyncio.Protocol ----------------------------------------------------------------------------------
@@ -148,12 +160,14 @@ class ViewerConnection(asyncio.Protocol):
         """Set the socket up so that as little as possible waits where it cannot be taken back."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        # Not 0: over TLS that would pause an empty buffer, and nothing would ever resume it.
-        transport.set_write_buffer_limits(high=1, low=0)
+        tls = transport.get_extra_info("ssl_object") is not None
+        # Not 0 over TLS: that would pause an empty buffer, and nothing would ever resume it.
+        transport.set_write_buffer_limits(high=int(tls), low=0)
         if hasattr(transport, "max_size"):
             # asyncio allocates so much for every read, 256 KiB by default: a third of the cost of a pong.
             transport.max_size = _READ_BYTES
         sock = transport.get_extra_info("socket")
+        self._descriptor = sock.fileno() if sock is not None and not tls and os.name == "posix" else -1
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if sys.platform == "linux":
@@ -174,48 +188,54 @@ class ViewerConnection(asyncio.Protocol):
                 self._handshake(event)
             elif isinstance(event, Frame) and self._viewer is not None:
                 self._inbound(event, self._viewer)
-        self._open = self._viewer is not None and self._protocol.state is WireState.OPEN
+        self._set_open(self._viewer is not None and self._protocol.state is WireState.OPEN)
         self._drain()
 
     def eof_received(self) -> None:
         """The viewer sends no more."""
         self._protocol.receive_eof()
-        self._open = False
+        self._set_open(False)
         self._drain()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._protocol.receive_eof()
-        self._transport, self._open = None, False
+        self._transport = None
+        self._set_open(False)
         if self._viewer is not None:
             self._viewer.lost()
 
     def pause_writing(self) -> None:
         """The kernel takes no more."""
-        self._paused = True
+        self._paused, self.clear = True, False
 
     def resume_writing(self) -> None:
         """Everything handed over went to the kernel."""
-        self._paused = False
+        self._paused, self.clear = False, self._open
         if self._viewer is not None:
             self._viewer.writable()
 
     # ---- Wire ----------------------------------------------------------------------------------------------
 
     def write(self, frames: bytes) -> None:
-        """See `Wire`."""
-        if self._open:
-            assert self._transport is not None
-            self._transport.write(frames)
-
-    def writable(self) -> bool:
-        """See `Wire`."""
-        return self._open and not self._paused
+        """See `Wire`. Straight to the socket where nothing waits: the transport would do the same, dearer."""
+        transport = self._transport
+        if not self._open or transport is None:
+            return
+        if not self._paused and self._descriptor >= 0:
+            try:
+                sent = os.write(self._descriptor, frames)
+            except OSError:  # full, or gone: the transport meets the same and knows what to do
+                sent = 0
+            if sent == len(frames):
+                return
+            frames = frames[sent:]
+        transport.write(frames)
 
     def shut(self, code: int, reason: str) -> None:
         """See `Wire`."""
         if self._protocol.state is WireState.OPEN:
-            self._open = False
+            self._set_open(False)
             self._protocol.send_close(code, reason[:100])
             self._drain()
         self._abort_later()
@@ -226,6 +246,9 @@ class ViewerConnection(asyncio.Protocol):
             self._transport.abort()
 
     # ---- inside --------------------------------------------------------------------------------------------
+
+    def _set_open(self, is_open: bool) -> None:
+        self._open, self.clear = is_open, is_open and not self._paused
 
     def _handshake(self, request: Request) -> None:
         headers = {name.lower(): value for name, value in request.headers.raw_items()}
@@ -246,7 +269,7 @@ class ViewerConnection(asyncio.Protocol):
             return
         compact = self._protocol.subprotocol == BINARY_SUBPROTOCOL
         self._viewer = Viewer(hub, admitted, self, compact=compact)
-        self._open = True
+        self._set_open(True)
         hub.accepted(self._viewer)
 
     def _acknowledged(self, data: bytes) -> bytes:
@@ -255,11 +278,13 @@ class ViewerConnection(asyncio.Protocol):
         They answer the outbox's markers and are nearly all of what viewers send. Going through the protocol
         they would cost more than the four messages that they acknowledge.
         """
-        while self._scan.at_start and data[:2] == PONG:
-            if len(data) < PONG_SIZE:
-                break
-            assert self._viewer is not None
-            self._viewer.marked(int.from_bytes(data[2:6], "big") ^ int.from_bytes(data[6:10], "big"))
+        viewer = self._viewer
+        assert viewer is not None
+        while self._scan.at_start and data.startswith(PONG) and len(data) >= PONG_SIZE:
+            mask, number = _PONG_WORDS(data, 2)
+            viewer.marked(mask ^ number)
+            if len(data) == PONG_SIZE:
+                return b""
             data = data[PONG_SIZE:]
         self._scan.pass_by(data)
         return data

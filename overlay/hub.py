@@ -62,6 +62,7 @@ class Hub:
         on_positions_sent: told when positions of a frame were written to the first viewer of its stream.
         closing: no new viewers.
         closed: connections closed by the server, by close code.
+        connections: accepted since the start.
     """
 
     def __init__(self, bus: Bus, clock: Clock, hooks: HubHooks, settings: GatewaySettings) -> None:
@@ -76,7 +77,7 @@ class Hub:
         self._rooms: dict[StreamId, Room] = {}
         self._followers: dict[Room, asyncio.Task[None]] = {}
         self._connections: dict[Connection, None] = {}
-        self._accepted = 0
+        self.connections = 0
         self._past = OutboxStatistics()
         self._ticker: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
@@ -95,7 +96,7 @@ class Hub:
         boxes = [self._past, *(connection.outbox.statistics for connection in self._connections)]
         return GatewayStatistics(
             viewers=sum(len(room) for room in self._rooms.values()),
-            connections=self._accepted,
+            connections=self.connections,
             positions_sent=sum(box.positions_sent for box in boxes),
             positions_skipped=sum(box.positions_skipped for box in boxes),
             overflows=sum(box.overflows for box in boxes),
@@ -132,7 +133,7 @@ class Hub:
 
     def accepted(self, connection: Connection) -> None:
         """A connection is open."""
-        self._accepted += 1
+        self.connections += 1
         self._connections[connection] = None
         if self._ticker is None:
             self._ticker = asyncio.get_running_loop().call_later(_TICK_S, self._tick)

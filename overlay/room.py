@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Protocol
 
 from overlay.binary import encode_positions
@@ -40,6 +41,9 @@ class Member(Protocol):
     def predictions(self) -> bool:
         """It draws predictions."""
 
+    def show(self, frame: PositionsFrame, now_ns: int) -> bool:
+        """Take the newest positions. True: they were written; else they wait and `sent` is told."""
+
     def flush(self, now_ns: int) -> None:
         """Write what can be written."""
 
@@ -65,8 +69,8 @@ class Room:
         self._clock = clock
         self._settings = settings
         self._joined: dict[Member, None] = {}
-        self._live: dict[Member, None] = {}
-        self._todo: list[Member] = []
+        self._live: dict[Member, bool] = {}
+        self._todo: dict[Member, PositionsFrame | None] = {}
         self._pumping: asyncio.Handle | None = None
         self._turn = 0
         self._reported: tuple[MediaTime, ...] | None = None
@@ -85,10 +89,11 @@ class Room:
         """A viewer is gone."""
         self._joined.pop(member, None)
         self._live.pop(member, None)
+        self._todo.pop(member, None)
 
     def go_live(self, member: Member) -> None:
         """Its snapshot is on the way: from now on it gets everything that follows."""
-        self._live[member] = None
+        self._live[member] = member.compact
 
     def behind(self, resume: Resume | None) -> bool:
         """Whether a viewer has seen more, on another node, than has arrived here yet."""
@@ -168,13 +173,10 @@ class Room:
                 if self.replica is not None:
                     added = self.replica.positions(positions, self._clock.now_ns())
                     times = tuple(MediaTime(sample.epoch, sample.rtp) for sample in added)
-                    takers = (
-                        [m for m in self._live if m.predictions]
-                        if self._spare(positions, added)
-                        else self._live
+                    self._turn_to(
+                        self._frames(positions, PositionsFrame(text_frame(encoded), times)),
+                        self._spare(positions, added),
                     )
-                    self._offer(takers, positions, PositionsFrame(text_frame(encoded), times))
-                    self._fan_out(takers)
         return True
 
     def _spare(self, positions: Positions, added: Iterable[Sample]) -> bool:
@@ -186,19 +188,15 @@ class Room:
         in_time = (self.replica.state.latency_ms - _HEAD_START_MS) * TICKS_PER_MS
         return measured.epoch == predicted.epoch and ticks_between(predicted.rtp, measured.rtp) <= in_time
 
-    def _offer(self, takers: Iterable[Member], positions: Positions, text: PositionsFrame) -> None:
-        """Put positions into the takers' slots: one frame per encoding, shared by all who use it."""
-        compact: PositionsFrame | None = None
-        for member in takers:
-            if not member.compact:
-                member.outbox.positions(text)
-                continue
-            if compact is None:
-                try:
-                    compact = PositionsFrame(binary_frame(encode_positions(positions)), text.times)
-                except MessageError:  # a number that does not fit: text is always understood
-                    compact = text
-            member.outbox.positions(compact)
+    def _frames(self, positions: Positions, text: PositionsFrame) -> dict[bool, PositionsFrame]:
+        """Positions in each encoding that somebody uses, by whether it is the compact one."""
+        if True not in self._live.values():
+            return {False: text}
+        try:
+            compact = PositionsFrame(binary_frame(encode_positions(positions)), text.times)
+        except MessageError:  # a number that does not fit: text is always understood
+            compact = text
+        return {False: text, True: compact}
 
     def _restart(self, item: SnapshotItem) -> None:
         if self.replica is None:
@@ -217,26 +215,48 @@ class Room:
 
     # ---- fan-out -------------------------------------------------------------------------------------------
 
-    def _fan_out(self, takers: Iterable[Member]) -> None:
-        """Write to live members, beginning with another one each time, `chunk` of them at a stretch."""
+    def _turn_to(self, frames: Mapping[bool, PositionsFrame], drawn_only: bool) -> None:
+        """Give positions to live members, or to those only who draw predictions."""
+        for compact, frame in frames.items():
+            if drawn_only or len(frames) > 1:
+                fit = (
+                    m for m, its in self._live.items() if its is compact and (m.predictions or not drawn_only)
+                )
+                self._fan_out(fit, frame)
+            else:
+                self._fan_out(self._live, frame)
+
+    def _fan_out(self, takers: Iterable[Member], frame: PositionsFrame | None = None) -> None:
+        """Turn to live members, beginning with another one each time, `chunk` of them at a stretch.
+
+        Args:
+            takers: whom.
+            frame: positions for them; None when they are only to write what waits for them.
+        """
         members = list(takers)
         if not members:
             return
         self._turn = (self._turn + 1) % len(members)
-        turned = [*members[self._turn :], *members[: self._turn]]
+        turned = members[self._turn :] + members[: self._turn]
         if self._todo:  # who waits already stays in front
-            turned = [*dict.fromkeys((*reversed(self._todo), *turned))]
-        self._todo = turned[::-1]
+            for member in turned:
+                older = self._todo.get(member)
+                if older is not None and frame is not None:
+                    member.outbox.statistics.positions_skipped += 1
+                self._todo[member] = frame or older
+        else:
+            self._todo = dict.fromkeys(turned, frame)
         if self._pumping is None:
             self._pump()
 
     def _pump(self) -> None:
-        """Write to the next `chunk` members; those who left meanwhile have nothing to write to."""
         self._pumping = None
         now_ns, todo = self._clock.now_ns(), self._todo
-        chunk = todo[-self._settings.chunk :]
-        del todo[-self._settings.chunk :]
-        for member in reversed(chunk):
-            member.flush(now_ns)
+        for member in list(islice(todo, self._settings.chunk)):
+            frame = todo.pop(member, None)
+            if frame is None:
+                member.flush(now_ns)
+            elif member.show(frame, now_ns) and frame.times is not self._reported:
+                self.sent(frame)
         if todo:
             self._pumping = asyncio.get_running_loop().call_soon(self._pump)

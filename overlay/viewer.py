@@ -7,7 +7,7 @@ from typing import Protocol
 from overlay.edge import Admission
 from overlay.hub import Hub
 from overlay.messages import Resume, TapResult, encode
-from overlay.outbox import Need, Outbox, text_frame
+from overlay.outbox import Need, Outbox, PositionsFrame, text_frame
 from overlay.room import Room
 from overlay.session import (
     Action,
@@ -27,13 +27,16 @@ _MS = 1_000_000
 
 
 class Wire(Protocol):
-    """An open websocket."""
+    """A websocket.
+
+    Attributes:
+        clear: it is open, and everything written so far went to the kernel.
+    """
+
+    clear: bool
 
     def write(self, frames: bytes) -> None:
         """Write encoded frames."""
-
-    def writable(self) -> bool:
-        """Open, and everything written so far went to the kernel."""
 
     def shut(self, code: int, reason: str) -> None:
         """Begin the closing handshake; the connection is dropped if the viewer does not answer."""
@@ -69,7 +72,7 @@ class Viewer:
         now_ns = hub.clock.now_ns()
         self.compact = compact
         self.predictions = True
-        self.outbox = Outbox(hub.settings.outbox)
+        self.outbox = Outbox(hub.settings.outbox, hub.connections)
         self._hub = hub
         self._admission = admission
         self._wire = wire
@@ -131,13 +134,26 @@ class Viewer:
 
     # ---- for the room, the hub and the desk ----------------------------------------------------------------
 
+    def show(self, frame: PositionsFrame, now_ns: int) -> bool:
+        """Take the newest positions. Whether they were written at once; else they wait in the outbox."""
+        wire = self._wire
+        if wire.clear:
+            data = self.outbox.through(frame, now_ns)
+            if data is not None:
+                self._last_ns = now_ns
+                wire.write(data)
+                return True
+        self.outbox.positions(frame)
+        self.flush(now_ns)
+        return False
+
     def flush(self, now_ns: int) -> None:
         """Write what can be written now."""
         outbox, wire = self.outbox, self._wire
         if outbox.stale:
             self._relieve(now_ns)
         while True:
-            if not wire.writable():
+            if not wire.clear:
                 outbox.block()
                 break
             taken = outbox.take(now_ns)
@@ -226,4 +242,4 @@ class Viewer:
             self._hub.hooks.on_seen(self._admission.stream, self._admission.viewer, ids)
 
     def _sendable(self) -> bool:
-        return self._session.state is not State.CLOSING and self._wire.writable()
+        return self._session.state is not State.CLOSING and self._wire.clear

@@ -85,6 +85,40 @@ def test_calm_viewer_is_marked_every_ten_messages_until_it_is_waited_for() -> No
     assert len(slower) == 6, "with the two already written: eight, from now on"
 
 
+def test_neighbours_are_marked_in_different_rounds() -> None:
+    first_marker = []
+    for number in range(20):
+        outbox = Outbox(number=number)
+        for _ in range(12):
+            outbox.push(b"e", 0)
+        first_marker.append([len(data) > 1 for data in drain(outbox)].index(True))
+    assert sorted(first_marker) == sorted([*range(10), *range(10)])
+
+
+def test_keepalive_before_the_first_message_is_acknowledged_whatever_the_number() -> None:
+    outbox = Outbox(number=7)
+    outbox.acknowledge(outbox.ping(0)[2:])
+    assert not outbox.awaits_pong
+
+
+def test_positions_go_past_the_slot_only_where_nothing_is_in_their_way() -> None:
+    outbox = Outbox(
+        OutboxLimits(marker_every=2, calm_marker_every=2, unacknowledged=4, calm_unacknowledged=4)
+    )
+    assert outbox.through(pos("a"), 0) == b"a"
+    assert outbox.through(pos("b"), 0) == b"b\x89\x04\x00\x00\x00\x02"
+    outbox.push(b"event", 0)
+    assert outbox.through(pos("c"), 0) is None
+    assert drain(outbox) == [b"event"]
+    outbox.positions(pos("waits"))
+    assert outbox.through(pos("d"), 0) is None
+    assert len(drain(outbox)) == 1
+    assert outbox.through(pos("e"), 0) is None, "four are not acknowledged"
+    outbox.acknowledge((4).to_bytes(4, "big"))
+    assert outbox.through(pos("f"), 0) == b"f"
+    assert (outbox.statistics.positions_sent, outbox.statistics.messages_sent) == (4, 5)
+
+
 @pytest.mark.parametrize("payload", [b"", b"abcde", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00"])
 def test_foreign_pongs_are_ignored(payload: bytes) -> None:
     outbox = Outbox()

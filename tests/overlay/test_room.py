@@ -30,6 +30,11 @@ class FakeMember:
         self._room = room
         self._order = order
 
+    def show(self, frame: PositionsFrame, now_ns: int) -> bool:
+        self.outbox.positions(frame)
+        self.flush(now_ns)
+        return False
+
     def flush(self, now_ns: int) -> None:
         self._order.append(self)
         while (taken := self.outbox.take(now_ns)) is not None:

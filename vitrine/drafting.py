@@ -13,6 +13,7 @@ from inference.attributes import Attribute, AttributeModel
 from overlay.catalog.drafts import Draft, Guess, Look, Tagger, propose
 from overlay.catalog.pictures import PictureError, PictureLimits, decode_picture, product_box
 from overlay.catalog.store import CatalogStore
+from overlay.types import Product
 
 MARGIN: Final = 0.1
 """Of the product's box, left around it: `inference.colours` takes what lies along the border for surroundings
@@ -63,10 +64,16 @@ def draft_catalogue(
         CatalogError: the catalogue cannot be read.
         ModelError: the model does not run.
     """
-    products = [product for product in store.list() if not wanted or product.id in wanted]
+    listed = store.list()
+    groups: dict[str, list[Product]] = {}
+    for product in listed:
+        groups.setdefault(product.item_group_id, []).append(product)
+    products = [product for product in listed if not wanted or product.id in wanted]
     for done, product in enumerate(products, 1):
         looks = [tagger.look(picture) for picture in _pictures(store, product.id)]
-        yield from (draft for draft in propose(product, looks) if draft.confidence >= least)
+        group = groups[product.item_group_id] if product.item_group_id else []
+        relatives = [one for one in group if one.id != product.id]
+        yield from (draft for draft in propose(product, looks, relatives) if draft.confidence >= least)
         report(done, len(products))
 
 

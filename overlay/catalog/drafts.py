@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from overlay.catalog.wording import colours_in, kind_of, listed, sentences, title, title_of
 from overlay.types import Product
 
 LIMITS: Final = {
@@ -46,6 +47,8 @@ CATEGORIES: Final = {
 _WORDS: Final = {"outwear": "jacket", "longsleeve": "long-sleeved shirt"}
 _COLOURS: Final = 3
 _LEAST_SHARE: Final = 0.2
+_SAID, _ADDRESS, _RELATIVES = 0.9, 0.7, 0.95
+"""How far the merchant's own words, the words of an address, and the variants of an article are believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +107,19 @@ class Draft:
     why: str
 
 
-def propose(product: Product, looks: Sequence[Look]) -> list[Draft]:
-    """Drafts for the fields that the merchant left empty, from what each picture of the product shows."""
-    count = len(looks)
-    if not count:
-        return []
-    category = _agreed([look.category for look in looks])
-    pattern = _agreed([look.pattern for look in looks]) if category.value else Guess(None, 0.0)  # of cloth
-    packaging = _agreed([look.packaging for look in looks])
-    colours = _colours(looks)
-    seen = f"{count} picture{'s' if count > 1 else ''}"
+def propose(product: Product, looks: Sequence[Look], relatives: Sequence[Product] = ()) -> list[Draft]:
+    """Drafts for the fields that the merchant left empty.
+
+    From what each picture of the product shows, from the words there are, and from the other variants of the
+    same article, whose merchant may have said more of them.
+
+    Args:
+        product: as the catalogue has it.
+        looks: one for each of its pictures.
+        relatives: other products of its `item_group_id`.
+    """
+    facts = _facts(product, looks, relatives)
+    seen = f"{len(looks)} picture{'s' * (len(looks) != 1)}"
     found: list[Draft] = []
 
     def add(field: str, guess: Guess, why: str) -> None:
@@ -121,22 +127,110 @@ def propose(product: Product, looks: Sequence[Look]) -> list[Draft]:
             value = guess.value[: LIMITS[field]]
             found.append(Draft(product.id, field, value, round(guess.confidence, 3), why))
 
-    if category.value in CATEGORIES:
-        path = f"Apparel & Accessories > {CATEGORIES[category.value]}"
-        add(
-            "google_product_category",
-            Guess(path, category.confidence),
-            f"looks like: {category.value} ({seen})",
-        )
-    add("color", colours, f"most of the product, {seen}")
-    add("pattern", pattern, f"of the cloth, {seen}")
-    add("packaging", packaging, f"seen in {seen}")
-    thing = category if category.value else packaging
-    words = _words(product, thing, pattern, colours)
-    sure = min((guess.confidence for guess in (thing, pattern, colours) if guess.value), default=0.0)
-    add("title", Guess(words[:1].upper() + words[1:], sure), "from brand, kind and colour")
-    add("description", Guess(_sentence(product, words), sure), "from what is known; to be edited")
+    add("google_product_category", facts.path, facts.why.format(seen=seen))
+    add("color", facts.colours, facts.colours_why.format(seen=seen))
+    add("pattern", facts.pattern, f"of the cloth, {seen}")
+    add("packaging", facts.packaging, f"seen in {seen}")
+    add("title", *_title(product, facts))
+    add("description", _description(product, facts, relatives), "from what is known; to be edited")
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What pictures, words and relatives say together. `why`, `colours_why`: with "{seen}" in it."""
+
+    path: Guess
+    why: str
+    noun: Guess
+    pattern: Guess
+    packaging: Guess
+    colours: Guess
+    colours_why: str
+
+
+def _facts(product: Product, looks: Sequence[Look], relatives: Sequence[Product]) -> _Facts:
+    nothing = Guess(None, 0.0)
+    category = _agreed([look.category for look in looks])
+    pattern = _agreed([look.pattern for look in looks]) if category.value else nothing  # of cloth
+    packaging = _agreed([look.packaging for look in looks])
+    path, noun, why = nothing, category, "looks like: " + (category.value or "") + " ({seen})"
+    if category.value in CATEGORIES:
+        path = Guess(f"Apparel & Accessories > {CATEGORIES[category.value]}", category.confidence)
+    named = not is_empty(product, "title")
+    text = product.title if named else title_of(product.link)
+    kind = kind_of(text)
+    if kind is not None:
+        sure = _heard(_SAID if named else _ADDRESS, path, kind.path)
+        path, noun = Guess(kind.path, sure), Guess(kind.noun, sure)
+        why = f"the {'title' if named else 'address'} says: {kind.noun}"
+    told = {one.google_product_category for one in relatives if not is_empty(one, "google_product_category")}
+    if len(told) == 1:
+        path, why = Guess(told.pop(), _RELATIVES), "as the other variants of the article"
+    colours, colours_why = _colours(looks), "most of the product, {seen}"
+    if product.color:
+        colours = Guess(product.color, 1.0)
+    elif said := colours_in(text):
+        colours = Guess(said, _heard(_SAID if named else _ADDRESS, colours, said))
+        colours_why = f"the {'title' if named else 'address'} says so"
+    thing = noun if noun.value else packaging
+    return _Facts(path, why, thing, pattern, packaging, colours, colours_why)
+
+
+def _heard(words: float, pictures: Guess, said: str) -> float:
+    """How sure words are beside what pictures say: surer where both agree, less where they do not."""
+    if pictures.value is None:
+        return words
+    if pictures.value.lower() in said.lower() or said.lower() in pictures.value.lower():
+        return 1.0 - (1.0 - words) * (1.0 - pictures.confidence)
+    return words * (1.0 - pictures.confidence / 2)
+
+
+def _thing(facts: _Facts) -> str:
+    """Such as "striped dress"; empty where it is not known what it is."""
+    noun = _WORDS.get(facts.noun.value or "", facts.noun.value or "")
+    pattern = facts.pattern.value if facts.pattern.value != "plain" else None
+    return f"{pattern} {noun}" if noun and pattern else noun
+
+
+def _colour_words(facts: _Facts) -> str:
+    return listed((facts.colours.value or "").lower().split("/"))
+
+
+def _sure(facts: _Facts) -> float:
+    return min(
+        (guess.confidence for guess in (facts.noun, facts.pattern, facts.colours) if guess.value), default=0.0
+    )
+
+
+def _title(product: Product, facts: _Facts) -> tuple[Guess, str]:
+    """From the address, which a person has named; else from brand, kind, colour and size."""
+    named = title_of(product.link)
+    if named and named.lower().replace(" ", "-") != product.id.lower():
+        brand = product.brand if product.brand.lower() not in named.lower() else ""
+        words = title(brand, [named[:1].lower() + named[1:] if brand else named], product.size)
+        return Guess(words, _ADDRESS), "from the product's address"
+    thing = _thing(facts)
+    if not thing:
+        return Guess(None, 0.0), ""
+    return (
+        Guess(title(product.brand, [thing, _colour_words(facts)], product.size), _sure(facts)),
+        "from brand, kind and colour",
+    )
+
+
+def _description(product: Product, facts: _Facts, relatives: Sequence[Product]) -> Guess:
+    name = "" if is_empty(product, "title") else product.title
+    colours = listed(one.color.lower() for one in relatives if one.color.lower() != product.color.lower())
+    sizes = listed(one.size for one in (product, *relatives))
+    more = [f"Also in {colours}"] if colours else []
+    more += [f"Sizes {sizes}" if " " in sizes else f"Size {sizes}"] if sizes else []
+    if facts.packaging.value and facts.noun.value != facts.packaging.value and facts.noun.value:
+        more.append(f"Comes in a {facts.packaging.value}")
+    words = sentences(
+        name, product.brand, _thing(facts), _colour_words(facts), more=more, seller=product.seller
+    )
+    return Guess(words or None, _sure(facts))
 
 
 def is_empty(product: Product, field: str) -> bool:
@@ -189,23 +283,3 @@ def _colours(looks: Sequence[Look]) -> Guess:
         return Guess(None, 0.0)
     names = "/".join(name.capitalize() for name in ordered[:_COLOURS])
     return Guess(names, min(1.0, sure[ordered[0]]))
-
-
-def _words(product: Product, thing: Guess, pattern: Guess, colours: Guess) -> str:
-    """Such as "Fennmark striped dress, blue and white, size M"; empty without a thing to name."""
-    if not thing.value:
-        return ""
-    noun = _WORDS.get(thing.value, thing.value)
-    kind = f"{pattern.value} {noun}" if pattern.value and pattern.value != "plain" else noun
-    colour = product.color.lower() or (colours.value or "").lower()
-    parts = [f"{product.brand} {kind}".strip(), colour.replace("/", " and ")]
-    return ", ".join([part for part in parts if part] + ([f"size {product.size}"] if product.size else []))
-
-
-def _sentence(product: Product, words: str) -> str:
-    """A description to start from; empty without anything to say."""
-    if not words:
-        return ""
-    named = product.title if product.title != product.id else ""
-    begin = f"{named}: {words}" if named else words[:1].upper() + words[1:]
-    return f"{begin}." + (f" Sold by {product.seller}." if product.seller else "")

@@ -32,9 +32,11 @@ def test_empty_fields_get_drafts_with_confidence_and_reason() -> None:
     assert drafts["google_product_category"].value == "Apparel & Accessories > Clothing > Dresses"
     assert (drafts["color"].value, drafts["color"].confidence) == ("Blue/White", 0.6)
     assert drafts["pattern"].value == "striped"
-    assert drafts["description"].value == "Summer dress: Nord striped dress, blue and white. Sold by Studio."
+    assert drafts["description"].value == (
+        "Summer dress by Nord: a striped dress in blue and white. Sold by Studio."
+    )
     assert drafts["description"].confidence == 0.6, "no surer than its least sure part"
-    assert "dress (1 picture)" in drafts["google_product_category"].why
+    assert drafts["google_product_category"].why == "the title says: dress"
     assert "title" not in drafts and "packaging" not in drafts
 
 
@@ -49,9 +51,42 @@ def test_a_title_that_only_repeats_the_id_is_none() -> None:
 
 
 def test_pictures_vote_and_disagreement_costs_confidence() -> None:
-    drafts = {d.field: d for d in propose(BARE, [look(sure=0.9), look(sure=0.8), look("skirt", sure=0.95)])}
-    assert drafts["google_product_category"].value.endswith("Dresses")
-    assert drafts["google_product_category"].confidence == pytest.approx(1.7 / 3, abs=0.001)
+    wordless = replace(BARE, title="Summer 12")
+    looks = [look(sure=0.9), look(sure=0.8), look("skirt", sure=0.95)]
+    (draft,) = (d for d in propose(wordless, looks) if d.field == "google_product_category")
+    assert draft.value.endswith("Dresses") and draft.why == "looks like: dress (3 pictures)"
+    assert draft.confidence == pytest.approx(1.7 / 3, abs=0.001)
+
+
+def category(product: Product, *looks: Look) -> tuple[str, float]:
+    (draft,) = (d for d in propose(product, looks) if d.field == "google_product_category")
+    return draft.value.rsplit(" > ", 1)[-1], draft.confidence
+
+
+def test_words_and_pictures_that_agree_are_surer_and_words_go_first() -> None:
+    assert category(BARE) == ("Dresses", 0.9)
+    assert category(BARE, look(sure=0.8)) == ("Dresses", 0.98)
+    assert category(BARE, look("skirt", sure=0.8)) == ("Dresses", 0.54)
+
+
+def test_variants_of_an_article_tell_of_each_other() -> None:
+    group = replace(BARE, item_group_id="g", color="Blue", size="S")
+    path = "Apparel & Accessories > Clothing > Dresses"
+    others = [replace(group, id="d-2", color="Red", size="M", google_product_category=path)]
+    others.append(replace(others[0], id="d-3", size="L"))
+    drafts = {d.field: d for d in propose(group, [look()], others)}
+    assert drafts["google_product_category"].confidence == 0.95
+    assert drafts["description"].value == (
+        "Summer dress by Nord: a striped dress in blue. Also in red. Sizes S, M and L. Sold by Studio."
+    )
+
+
+def test_an_address_gives_a_title_and_colours_where_the_feed_has_none() -> None:
+    linked = replace(BARE, title="", link="https://shop.example/products/summer-dress-navy?variant=7")
+    drafts = {d.field: d for d in propose(linked, [])}
+    assert (drafts["title"].value, drafts["title"].confidence) == ("Nord summer dress navy", 0.7)
+    assert (drafts["color"].value, drafts["color"].why) == ("Navy", "the address says so")
+    assert drafts["description"].value == "A dress in navy by Nord. Sold by Studio."
 
 
 def test_small_shares_name_no_colour_and_three_are_the_most() -> None:
@@ -65,12 +100,15 @@ def test_packaging_names_the_thing_where_there_is_no_garment() -> None:
     jar = Look(NONE, Guess("striped", 0.9), Guess("jar", 0.9), (("brown", 0.8, 0.8),))
     drafts = found(replace(BARE, title="Honey"), jar)
     assert drafts["packaging"] == "jar"
-    assert drafts["description"] == "Honey: Nord jar, brown. Sold by Studio."
-    assert "pattern" not in drafts and "google_product_category" not in drafts
+    assert drafts["description"] == "Honey by Nord: honey in brown. Comes in a jar. Sold by Studio."
+    assert "pattern" not in drafts
+    assert drafts["google_product_category"].endswith("Condiments & Sauces > Honey")
+    bare = found(replace(BARE, title="d-1", brand=""), jar)
+    assert (bare["title"], bare["description"]) == ("Jar, brown", "A jar in brown. Sold by Studio.")
 
 
-def test_without_pictures_nothing_is_said() -> None:
-    assert propose(BARE, []) == []
+def test_without_pictures_or_words_nothing_is_said() -> None:
+    assert propose(replace(BARE, title="d-1"), []) == []
 
 
 def test_accepted_drafts_fill_empty_fields_and_are_named() -> None:

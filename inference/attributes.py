@@ -105,6 +105,11 @@ class AttributeModel:
         model.warm_up()
 
     @property
+    def size(self) -> int:
+        """Side of the square the model takes, pixels."""
+        return self._spec.size
+
+    @property
     def model_hash(self) -> str:
         """sha256 of the model file."""
         return self._model.info.sha256

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from inference.attributes import AttributeModel
 from inference.detection import DetectorSettings, LoadedDetector, load_detector
 from inference.detectors.base import FAMILY_KEY, Family
 from inference.embedder import OnnxEmbedder
@@ -19,16 +20,18 @@ def describe_model(
     rungs: Sequence[Rung] | None = None,
     settings: DetectorSettings | None = None,
 ) -> dict[str, object]:
-    """Load and run a model once, as a detector or else as an embedder. Blocking.
+    """Load and run a model once, as a detector, an embedder or a model of attributes. Blocking.
 
     Returns:
-        JSON-ready: path, sha256, kind (``"detector"`` or ``"embedder"``), provider, inputs, outputs, and
+        JSON-ready: path, sha256, kind (``"detector"``, ``"embedder"`` or ``"attributes"``), provider, inputs,
+        outputs, and
         for a detector family, picture (what its input is filled with), names, persons and ignored (of those),
         rungs (width, height, warm_ms and that of each size that stands for it) and ladder (how its rungs came
-        about), for an embedder dim, size, warm_ms and calibration.
+        about), for an embedder dim, size, warm_ms and calibration, for attributes size, warm_ms and the
+        labels of each.
 
     Raises:
-        ModelError: unreadable, or neither a detector of a known family nor an embedder.
+        ModelError: unreadable, or neither a detector of a known family nor an embedder nor of attributes.
     """
     settings = settings or DetectorSettings()
     model = OrtModel(path, settings.runtime)
@@ -42,6 +45,8 @@ def describe_model(
     alone = len(model.info.inputs) == len(model.info.outputs) == 1
     if (alone and len(model.info.outputs[0].shape) == 2) or model.info.metadata.get(FAMILY_KEY) == "embedder":
         return facts | _embedder(model)
+    if model.info.metadata.get(FAMILY_KEY) == "attributes":
+        return facts | _attributes(model)
     loaded = load_detector(path, rungs=rungs, settings=settings)
     return facts | {
         "kind": "detector",
@@ -108,4 +113,14 @@ def _embedder(model: OrtModel) -> dict[str, object]:
             "similar": thresholds.similar,
             "margin": thresholds.margin,
         },
+    }
+
+
+def _attributes(model: OrtModel) -> dict[str, object]:
+    tagger = AttributeModel(model)
+    return {
+        "kind": "attributes",
+        "size": tagger.size,
+        "warm_ms": round(model.warm_up() / 1e6, 2),
+        **{name: list(head.labels) for name, head in tagger.heads.items()},
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.attributes import WEIGHTS as ATTRIBUTES
 from inference.classes import ClassRules
 from inference.describe import describe_model
 from inference.detection import DetectorSettings
@@ -79,6 +80,14 @@ def test_a_rung_that_cannot_be_had_is_an_error() -> None:
 def test_the_embedded_models_are_there(name: str) -> None:
     facts = describe_model(embedded_model(name), settings=CPU)
     assert facts["kind"] == ("detector" if name == DETECTOR else "embedder")
+
+
+def test_the_embedded_attributes_are_described() -> None:
+    facts = describe_model(embedded_model(ATTRIBUTES), settings=CPU)
+    assert (facts["kind"], facts["size"]) == ("attributes", 128)
+    labels = facts["packaging"]
+    assert isinstance(labels, list) and "carton" in labels
+    assert json.loads(json.dumps(facts)) == facts
 
 
 def test_a_missing_embedded_model_says_what_to_do() -> None:

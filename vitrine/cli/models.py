@@ -91,7 +91,7 @@ def check_model(
     provider: ProviderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Load a model, run it, and say what it is: detector family or embedder, sizes, speed."""
+    """Load a model, run it, and say what it is: detector family, embedder or attributes, sizes, speed."""
     from inference.describe import describe_model
     from inference.detection import DetectorSettings
     from inference.runtime import RuntimeSettings

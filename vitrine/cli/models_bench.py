@@ -21,7 +21,7 @@ EPILOG = epilog(
 
 
 def bench(
-    file: Annotated[Path, typer.Argument(help="An ONNX file: detector or embedder.")],
+    file: Annotated[Path, typer.Argument(help="An ONNX file: detector, embedder or attributes.")],
     rung: RungOption = None,
     runs: Annotated[int, typer.Option(min=1, max=10_000, help="Measured for each size.")] = 50,
     threads: Annotated[int, typer.Option(min=0, max=256, help="Within one run; 0 decides.")] = 0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from inference.attributes import AttributeModel
 from inference.detection import DetectorSettings, LoadedDetector, load_detector
 from inference.detectors.base import FAMILY_KEY
 from inference.embedder import OnnxEmbedder
@@ -54,7 +55,7 @@ class Bench:
 
     Attributes:
         path: the file.
-        kind: ``"detector"`` or ``"embedder"``.
+        kind: ``"detector"``, ``"embedder"`` or ``"attributes"``.
         family: of a detector; empty.
         provider: what it ran on.
         threads: within one run.
@@ -78,7 +79,7 @@ def bench_model(
     clock: Clock | None = None,
     told: Callable[[str], None] = lambda subject: None,
 ) -> Bench:
-    """Measure a detector at every size of its ladder, or an embedder on 1, 4 and 8 crops.
+    """Measure a detector at every size of its ladder, an embedder on 1, 4 and 8 crops, attributes on one.
 
     Args:
         path: an .onnx file.
@@ -89,7 +90,7 @@ def bench_model(
         told: told each subject before it is measured.
 
     Raises:
-        ModelError: unreadable, or neither a detector of a known family nor an embedder.
+        ModelError: unreadable, or neither a detector of a known family nor an embedder nor of attributes.
     """
     wanted, watch = settings or DetectorSettings(), clock or MonotonicClock()
     threads = wanted.runtime.intra_threads()
@@ -97,8 +98,14 @@ def bench_model(
     alone = len(model.info.inputs) == len(model.info.outputs) == 1
     flat = alone and len(model.info.outputs[0].shape) == 2
     if flat or model.info.metadata.get(FAMILY_KEY) == "embedder":
-        rows = _embedder_rows(OnnxEmbedder(model), runs, watch, told)
+        embedder = OnnxEmbedder(model)
+        rows = _crop_rows(embedder.embed, "embed", _crops(embedder.size, (1, 4, 8), told), runs, watch)
         return Bench(str(path), "embedder", "", model.provider, threads, rows)
+    if model.info.metadata.get(FAMILY_KEY) == "attributes":
+        tagger = AttributeModel(model)
+        one = _crops(tagger.size, (1,), told)
+        rows = _crop_rows(lambda crops: tagger.logits(crops[0]), "tag", one, runs, watch)
+        return Bench(str(path), "attributes", "", model.provider, threads, rows)
     loaded = load_detector(path, rungs=rungs, settings=wanted)
     rows = tuple(
         _detector_row(loaded, rung, size, runs, watch, told)
@@ -125,21 +132,33 @@ def _detector_row(
     return _row(subject, f"{rung.width}x{rung.height}", medians, [sum(each.values()) for each in took])
 
 
-def _embedder_rows(
-    embedder: OnnxEmbedder, runs: int, clock: Clock, told: Callable[[str], None]
+def _crops(size: int, counts: Sequence[int], told: Callable[[str], None]) -> Iterator[NDArray[np.uint8]]:
+    """So many crops at a time, uint8 (n, size, size, 3)."""
+    for count in counts:
+        told(_crops_words(count))
+        yield np.stack([_picture(size, size, seed) for seed in range(count)])
+
+
+def _crops_words(count: int) -> str:
+    return f"{count} crop{'s' if count > 1 else ''}"
+
+
+def _crop_rows(
+    look: Callable[[NDArray[np.uint8]], object],
+    stage: str,
+    batches: Iterable[NDArray[np.uint8]],
+    runs: int,
+    clock: Clock,
 ) -> tuple[Row, ...]:
     rows = []
-    for count in (1, 4, 8):
-        subject = f"{count} crop{'s' if count > 1 else ''}"
-        told(subject)
-        crops = np.stack([_picture(embedder.size, embedder.size, seed) for seed in range(count)])
+    for crops in batches:
         took = []
         for run in range(runs + 3):
             began_ns = clock.now_ns()
-            embedder.embed(crops)
+            look(crops)
             if run >= 3:
                 took.append(clock.now_ns() - began_ns)
-        rows.append(_row(subject, "", {"embed": float(np.median(took)) / 1e6}, took))
+        rows.append(_row(_crops_words(len(crops)), "", {stage: float(np.median(took)) / 1e6}, took))
     return tuple(rows)
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from inference.attributes import WEIGHTS as ATTRIBUTES
 from inference.detection import DetectorSettings
+from inference.embedded import embedded_model
 from inference.errors import ModelError
 from inference.runtime import RuntimeSettings
 from inference.types import Rung
@@ -61,6 +63,12 @@ def test_an_embedder_is_measured_by_the_crop(tmp_path: Path) -> None:
     assert (found.kind, found.family) == ("embedder", "")
     assert [row.subject for row in found.rows] == ["1 crop", "4 crops", "8 crops"]
     assert all(row.stages_ms == {"embed": 1.0} for row in found.rows)
+
+
+def test_the_embedded_attributes_are_measured_by_the_crop() -> None:
+    found = bench_model(embedded_model(ATTRIBUTES), runs=2, settings=CPU, clock=Ticking())
+    (row,) = found.rows
+    assert (found.kind, row.subject, row.stages_ms) == ("attributes", "1 crop", {"tag": 1.0})
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

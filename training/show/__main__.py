@@ -22,7 +22,7 @@ from training.show.hand import grip, open_hand
 from training.show.products import PRODUCTS
 from training.show.stock import Stock
 
-STAGES = ("plates", "sprites", "compose", "encode", "catalogue")
+STAGES = ("plates", "sprites", "compose", "encode", "sheet", "catalogue")
 HAND_FRAME = (1.9, -1.5, 2.9)
 CHUNK = 57
 
@@ -101,6 +101,9 @@ def run(stage: str, cache: Path, out: Path, seed: int, workers: int, progress: P
         assets.mkdir(parents=True, exist_ok=True)
         encode.encode(sorted((cache / "parts").glob("*.mkv")), assets / "show.mp4")
         (assets / "show.gt.json").write_text((cache / "show.gt.json").read_text())
+    elif stage == "sheet":
+        video = out / "stream" / "sources" / "assets" / "show.mp4"
+        encode.sheet(video, round(script.DURATION_S * FPS), cache / "sheet.jpg")
     elif stage == "catalogue":
         sprites.render(catalogue.photo_views(), cache / "photos", sprites.SHOP_LIGHT, 480, 24, seed)
         catalogue.write(cache / "photos", out / "overlay" / "catalog" / "demo")

@@ -14,6 +14,7 @@ from training.show.camera import FPS, HEIGHT, WIDTH
 
 PEAK_KBIT = 2500
 KEY_INTERVAL = 45
+SHEET_EVERY, SHEET_COLUMNS, SHEET_WIDTH = 30, 6, 320
 
 
 def _run(arguments: list[str]) -> None:
@@ -133,3 +134,11 @@ def encode(parts: list[Path], out: Path, crf: int = 25) -> None:
         )
     finally:
         listing.unlink()
+
+
+def sheet(video: Path, frames: int, out: Path) -> None:
+    """A picture of every second of `video` (`frames` long) on one sheet: to be judged by eye."""
+    rows = -(-frames // (SHEET_EVERY * SHEET_COLUMNS))
+    middle = SHEET_EVERY // 2
+    shown = f"select='eq(mod(n\\,{SHEET_EVERY})\\,{middle})',scale={SHEET_WIDTH}:-2,tile={SHEET_COLUMNS}x{rows}"
+    _run(["-i", str(video), "-vf", shown, "-frames:v", "1", "-q:v", "3", str(out)])

@@ -140,5 +140,7 @@ def sheet(video: Path, frames: int, out: Path) -> None:
     """A picture of every second of `video` (`frames` long) on one sheet: to be judged by eye."""
     rows = -(-frames // (SHEET_EVERY * SHEET_COLUMNS))
     middle = SHEET_EVERY // 2
-    shown = f"select='eq(mod(n\\,{SHEET_EVERY})\\,{middle})',scale={SHEET_WIDTH}:-2,tile={SHEET_COLUMNS}x{rows}"
+    shown = (
+        f"select='eq(mod(n\\,{SHEET_EVERY})\\,{middle})',scale={SHEET_WIDTH}:-2,tile={SHEET_COLUMNS}x{rows}"
+    )
     _run(["-i", str(video), "-vf", shown, "-frames:v", "1", "-q:v", "3", str(out)])

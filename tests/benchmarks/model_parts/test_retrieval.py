@@ -42,6 +42,15 @@ def test_an_article_left_out_is_held_against_the_best_of_the_others() -> None:
     assert retrieval.left_out(cosines, np.arange(3)) == pytest.approx(8 / 9)
 
 
+def test_the_error_is_of_articles_not_of_their_photos() -> None:
+    labels = np.repeat(np.arange(4), 50)
+    cosines = np.where(labels % 2, 0.9, 0.1)[:, None].astype(np.float32)
+    first = retrieval.by_article(lambda found, _: float(found.mean()), cosines, labels, 1)
+    assert first == pytest.approx(0.2, abs=0.04)  # of four draws from .1 and .9; of 200 it would be .03
+    alike = np.ones_like(cosines)
+    assert retrieval.by_article(lambda found, _: float(found.mean()), alike, labels, 1) == 0.0
+
+
 def test_gallery_vectors_are_made_unit_and_queries_are_not() -> None:
     shelf = np.eye(3, dtype=np.float32)
     labels = np.repeat(np.arange(3), 4)

@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 
 import inference.index as module
-import inference.loaded as loaded
 from inference.errors import ProductIndexError
 from inference.gallery import Owners
 from inference.index import IndexHolder, LoadedIndex, build_index, load_index, read_manifest
@@ -204,38 +203,6 @@ def test_a_graph_of_another_kind_is_refused(tmp_path: Path) -> None:
         load_index(tmp_path, HASH)
 
 
-@pytest.mark.parametrize("count", [3, 300, 2400])
-@pytest.mark.usefixtures("large")
-def test_a_filtered_search_is_exact_over_a_small_selection_and_close_over_a_large_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    monkeypatch.setattr(loaded, "_BLOCK_ROWS", 500)
-    rows, queries = vectors(ROWS), vectors(40, seed=5)
-    index = build_index(tmp_path, items(rows), 16, HASH)
-    among = np.sort(np.random.default_rng(3).permutation(ROWS)[:count])
-    within = frozenset(f"p{at}" for at in among) | {"unknown"}
-    wanted = true(rows, queries, 10, among)
-    found = names(index.search(queries, 10, within))
-    if count <= 500:
-        assert found == wanted
-    else:
-        hits = sum(len(set(a) & set(b)) for a, b in zip(found, wanted, strict=True))
-        assert hits >= 0.98 * 400 and {name for line in found for name in line} <= within
-    assert found == names(index.search(queries, 10, sorted(within)))
-
-
-@pytest.mark.usefixtures("large")
-def test_a_selection_with_few_neighbours_near_by_is_searched_exactly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loaded, "_BLOCK_ROWS", 500)
-    rows = vectors(ROWS)
-    index = build_index(tmp_path, items(rows), 16, HASH)
-    far = np.sort(np.argsort(rows @ rows[0])[:1000])  # everything but what is like the query
-    found = names(index.search(rows[:1], 10, frozenset(f"p{at}" for at in far)))
-    assert found == true(rows, rows[:1], 10, far)
-
-
 @pytest.mark.usefixtures("large")
 def test_more_neighbours_than_a_graph_can_reach_are_found_exactly(tmp_path: Path) -> None:
     rows = np.concatenate([vectors(1000)] * 3)  # three views each that are the same
@@ -268,44 +235,10 @@ def test_removing_from_no_index_does_nothing() -> None:
     assert holder.current is None
 
 
-def test_views_of_one_product_do_not_crowd_out_the_others() -> None:
-    rows = vectors(60)
-    near = rows[0] + 0.01 * vectors(40, seed=4)
-    every = np.concatenate([near / np.linalg.norm(near, axis=1, keepdims=True), rows[1:]]).astype(np.float32)
-    index = LoadedIndex(["many"] * 40 + [f"p{at}" for at in range(59)], every)
-    (found,) = index.search(rows[:1], 5)
-    assert found[0][0] == "many" and len(found) == 5
-
-
 def test_owners_give_rows_of_products_in_any_order() -> None:
     owners = Owners(["b", "a", "b", "c"])
     assert owners.rows(["c", "b", "b", "?"]).tolist() == [0, 2, 3]
     assert owners.rows([]).tolist() == [] and owners.most_views == 2
-
-
-def test_callers_that_come_together_get_their_own_answers(tmp_path: Path) -> None:
-    rows = vectors(400)
-    index = build_index(tmp_path, items(rows), 16, HASH)
-    lists = [None, frozenset(f"p{at}" for at in range(0, 400, 2)), ["p1", "p3"]]
-    wrong: list[str] = []
-
-    def ask(number: int) -> None:
-        for turn in range(40):
-            at = (number * 40 + turn) % 400
-            within = lists[turn % 3]
-            (found,) = index.search(rows[at : at + 1], 1 + number % 5, within)
-            alone = LoadedIndex([f"p{i}" for i in range(400)], rows).search(
-                rows[at : at + 1], 1 + number % 5, within
-            )[0]
-            if [product for product, _ in found] != [product for product, _ in alone]:
-                wrong.append(f"{at} {within is None}")
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert wrong == [] and not any(thread.is_alive() for thread in threads)
 
 
 @pytest.fixture

@@ -56,22 +56,6 @@ def names(found: list[list[tuple[str, float]]]) -> list[list[str]]:
     return [[product for product, _ in line] for line in found]
 
 
-def test_it_finds_what_a_local_index_finds(make: Make) -> None:
-    rows, queries = vectors(300), vectors(20, seed=4)
-    for views in (1, 3):
-        index, local = make(items(rows, views)), LoadedIndex([f"p{at // views}" for at in range(300)], rows)
-        assert len(index) == len(local) == 300 // views
-        few, many = frozenset({"p7", "p9", "unknown"}), frozenset(f"p{at}" for at in range(0, 300, 3))
-        for within in (None, few, many, frozenset[str](), ["p1", "p2"]):
-            found, wanted = index.search(queries, 5, within), local.search(queries, 5, within)
-            assert names(found) == names(wanted)
-            for a, b in zip(found, wanted, strict=True):
-                np.testing.assert_allclose([score for _, score in a], [score for _, score in b], atol=1e-5)
-        np.testing.assert_allclose(index.views("p5"), local.views("p5"), atol=1e-6)
-        assert index.views("nothing").shape == (0, 16)
-        assert index.missing(frozenset({"p1", "other"})) == {"other"}
-
-
 def test_a_large_table_is_walked_and_large_selections_keep_their_recall(
     make: Make, monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
@@ -146,16 +130,6 @@ def test_an_empty_database_says_what_to_do(database: str) -> None:
         link.execute("CREATE EXTENSION vector")
     with pytest.raises(ProductIndexError, match="no product index there; run `vitrine catalog import`"):
         PostgresIndex(database, 16, HASH).open()
-
-
-def test_a_vector_that_cannot_be_compared_is_refused_and_the_rest_stays(make: Make) -> None:
-    index = make(items(vectors(10)))
-    bad = [*items(vectors(10)), ("mug", np.zeros(16, np.float32))]
-    with pytest.raises(ProductIndexError, match="product 'mug'"):
-        index.refresh(bad, "other")
-    assert len(index.search(vectors(1), 20)[0]) == 10
-    with pytest.raises(ProductIndexError, match=r"expected \(n, 16\)"):
-        index.search(vectors(1, dim=8), 1)
 
 
 def test_a_server_that_goes_away_fails_searches_at_once_and_is_found_again(

@@ -19,6 +19,9 @@ from stream.types import RTP_CLOCK_HZ, Frame, MediaTime, StreamId
 MAX_BROKEN = 100
 """Packets in a row that may be undecodable before the recording is given up."""
 
+NEW_CLOCK_NS = 1_000_000_000
+"""Timestamps that go back further than this are no damage: another clock begins."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -87,7 +90,8 @@ def read_frames(url: str, stream: StreamId) -> Iterator[Frame]:
     motion vectors are exported where it has any. Frames share one converter: use one at a time.
 
     Raises:
-        SourceError: it cannot be opened, has no video, or breaks off for good.
+        SourceError: it cannot be opened, has no video, breaks off for good, or its timestamps begin anew, as
+            an HLS list's may at a discontinuity (RFC 8216, 4.3.2.3): two frames would have one media time.
     """
     with open_media(url) as container:
         video = container.streams.video[0]
@@ -114,6 +118,8 @@ def read_frames(url: str, stream: StreamId) -> Iterator[Frame]:
                 start = picture.pts if start is None else start
                 pts_ns = int((picture.pts - start) * picture.time_base * 1_000_000_000)
                 if pts_ns <= last_ns:
+                    if last_ns - pts_ns > NEW_CLOCK_NS:
+                        raise SourceError(_two_clocks(url, last_ns, pts_ns))
                     continue
                 last_ns = pts_ns
                 rtp = pts_ns * RTP_CLOCK_HZ // 1_000_000_000 % (1 << 32)
@@ -121,6 +127,14 @@ def read_frames(url: str, stream: StreamId) -> Iterator[Frame]:
                 yield Frame(
                     stream, MediaTime(1, rtp), pts_ns, pts_ns, pts_ns, pixels, bool(picture.key_frame)
                 )
+
+
+def _two_clocks(url: str, last_ns: int, pts_ns: int) -> str:
+    return (
+        f"{url}: timestamps go back from {last_ns / 1e9:.2f} s to {pts_ns / 1e9:.2f} s, expected one clock "
+        "for all of it, by which frames are named (an HLS list with #EXT-X-DISCONTINUITY?); join it first, "
+        "without encoding anything: ffmpeg -i IN -c copy OUT.mp4"
+    )
 
 
 def read_pictures(url: str, times_ns: Sequence[int]) -> Iterator[NDArray[np.uint8]]:

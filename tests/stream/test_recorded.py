@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
 
 from stream.errors import SourceError
@@ -59,3 +61,26 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
         next(read_frames(str(tmp_path / "text.mp4"), DEMO))
     with pytest.raises(SourceError):
         describe_recording(str(tmp_path / "absent.mp4"))
+
+
+@pytest.mark.parametrize("kind", ["mpegts", "fmp4"])
+def test_a_list_whose_clock_starts_anew_is_refused_with_what_helps(tmp_path: Path, kind: str) -> None:
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error"]
+    clip = write_clip(tmp_path / "a.mp4", frames=90)
+    lists = []
+    for part in "ab":
+        target = tmp_path / f"{part}.m3u8"
+        options = ["-c", "copy", "-f", "hls", "-hls_time", "1", "-hls_segment_type", kind]
+        names = ["-hls_fmp4_init_filename", f"{part}.init.mp4", "-hls_playlist_type", "vod"]
+        subprocess.run([*ffmpeg, "-i", clip, *options, *names, target], check=True, timeout=60)
+        lists.append(target.read_text().replace("#EXT-X-ENDLIST", "").strip())
+    whole, anew = tmp_path / "whole.m3u8", lists[1][lists[1].index("#EXTINF") :]
+    part_b = '#EXT-X-MAP:URI="b.init.mp4"\n' if kind == "fmp4" else ""
+    whole.write_text(f"{lists[0]}\n#EXT-X-DISCONTINUITY\n{part_b}{anew}\n#EXT-X-ENDLIST\n")
+    with pytest.raises(SourceError, match=r"go back from [23]\.\d+ s to .*ffmpeg -i IN -c copy OUT\.mp4"):
+        list(read_frames(str(whole), DEMO))
+    joined = tmp_path / "joined.mp4"
+    subprocess.run([*ffmpeg, "-i", whole, "-c", "copy", joined], check=True, timeout=60)
+    frames = list(read_frames(str(joined), DEMO))
+    read = [read_barcode(frame.pixels.scaled(320, 240, "gray")) for frame in frames]
+    assert read == [*range(90), *range(90)] and frames[-1].pts_ns == pytest.approx(179 / 30 * 1e9, rel=0.01)

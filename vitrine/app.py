@@ -119,7 +119,7 @@ class Server:
             ).routes(),
             *HostApi(engine).routes(),
             *OrdersApi(engine).routes(),
-            *Replays(self._config.server.data_dir, engine.auth).routes(),
+            *Replays(self._config.server.data_dir, engine.auth, engine.shop.cards).routes(),
             web.get("/ws/{stream}", upgrade),
         ]
         self._forward = Forward(engine.auth)

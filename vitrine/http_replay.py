@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
+from overlay.messages import Card
 from stream.errors import EngineError
 from stream.types import StreamId, stream_id
 from vitrine.auth import Authenticator, Role
 from vitrine.http import CSP, WEB, static_file
-from vitrine.tagging.page import MANIFEST, PAGE
+from vitrine.http_api import json_reply
+from vitrine.tagging.page import CARDS, FACTS, MANIFEST, PAGE
 from vitrine.tagging.plan import REPLAYS
 
 _CSP: Final = CSP.replace("connect-src 'self'", "connect-src 'self' https:").replace(
@@ -33,11 +36,14 @@ class Replays:
     Args:
         data_dir: the server's.
         auth: who may watch.
+        cards: what viewers are shown of these products now, as far as the catalogue has them. Blocking.
     """
 
-    def __init__(self, data_dir: Path, auth: Authenticator) -> None:
+    def __init__(
+        self, data_dir: Path, auth: Authenticator, cards: Callable[[Sequence[str]], Sequence[Card]]
+    ) -> None:
         self._folder = data_dir / REPLAYS
-        self._auth = auth
+        self._auth, self._cards = auth, cards
 
     def routes(self) -> list[web.RouteDef]:
         """All routes of this module."""
@@ -46,6 +52,7 @@ class Replays:
             web.get("/replay/{name}", self.redirect),
             web.get("/replay/{name}/", self.page),
             web.get("/replay/{name}/static/{file:.+}", static_file("file")),
+            web.get(f"/replay/{{name}}/{CARDS}", self.cards),
             web.get("/replay/{name}/{file:.+}", self.file),
         ]
 
@@ -62,16 +69,27 @@ class Replays:
         headers = {"Cache-Control": "no-cache", "Content-Security-Policy": _CSP}
         return web.FileResponse(WEB / PAGE, headers=headers)
 
+    async def cards(self, request: web.Request) -> web.Response:
+        """A replay's products as they are now; those that are gone from the catalogue are left out."""
+        path = await self._file(request, FACTS)
+        cards = await asyncio.to_thread(lambda: self._cards(_products(path)))
+        return json_reply({"cards": cards})
+
     async def file(self, request: web.Request) -> web.StreamResponse:
         """A file of a replay: video (with ranges), track, pictures."""
+        path = await self._file(request, request.match_info["file"])
+        return web.FileResponse(path, headers={"Cache-Control": "private, no-cache"})
+
+    async def _file(self, request: web.Request, file: str) -> Path:
+        """Where a file of the replay asked for lies, if whoever asks may watch it."""
         name = _name(request)
         bearer = request.headers.get("Authorization") or request.query.get("token")
         self._auth.check(bearer, Role.VIEW, name, peer=request.remote or "")
         folder = (self._folder / name).resolve()
-        path = (folder / request.match_info["file"]).resolve()
+        path = (folder / file).resolve()
         if not path.is_relative_to(folder) or not await asyncio.to_thread(path.is_file):
             raise EngineError("no such replay, or no such file of it", code="replay-unknown", http_status=404)
-        return web.FileResponse(path, headers={"Cache-Control": "private, no-cache"})
+        return path
 
     def _list(self) -> list[dict[str, str]]:
         manifests = [path for path in self._folder.glob(f"*/{MANIFEST}") if path.is_file()]
@@ -84,6 +102,18 @@ def _title(manifest: Path) -> str:
         return str(json.loads(manifest.read_bytes())["title"])
     except (OSError, ValueError, KeyError, TypeError):
         return manifest.parent.name
+
+
+def _products(facts: Path) -> list[str]:
+    """Which products a replay shows."""
+    try:
+        return [str(product["id"]) for product in json.loads(facts.read_bytes())["products"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EngineError(
+            "this replay's facts cannot be read; tag the video again with --again",
+            code="replay-damaged",
+            http_status=500,
+        ) from None
 
 
 def _name(request: web.Request) -> StreamId:

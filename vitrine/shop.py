@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from inference.embedder import OnnxEmbedder
@@ -14,7 +16,7 @@ from overlay.catalog.store import CatalogStore
 from overlay.commerce.base import Commerce
 from overlay.commerce.http import HttpCommerce, HttpCommerceSettings
 from overlay.commerce.static import StaticCommerce
-from overlay.errors import CommerceError
+from overlay.errors import CatalogError, CommerceError
 from overlay.ledger.sqlite import SqliteLedger
 from overlay.ledger.types import Entry, Kind
 from overlay.messages import Card, TapResult
@@ -56,14 +58,14 @@ class Shop:
         self, config: Config, store: CatalogStore, embedder: OnnxEmbedder | None, clock: Clock
     ) -> None:
         self.ledger = SqliteLedger(config.server.data_dir / LEDGER_FILE)
-        self._store, self._embedder = store, embedder
+        self._store, self._embedder, self._policy = store, embedder, shop_policy(config.catalog)
         self._told: frozenset[RowProblem] = frozenset()
         address = config.catalog.shop
         self._commerce: Commerce | None = None
         if address != "static":
             self._commerce = HttpCommerce(HttpCommerceSettings(address), clock)
         elif embedder is not None:
-            self._commerce = StaticCommerce(store, shop_policy(config.catalog))
+            self._commerce = StaticCommerce(store, self._policy)
 
     async def __aenter__(self) -> Shop:
         if self._embedder is not None:
@@ -99,6 +101,20 @@ class Shop:
                 extra={"line": row.line, "product": row.id, "field": row.field, "reason": row.message},
             )
         return report
+
+    def cards(self, product_ids: Sequence[str]) -> list[Card]:
+        """What viewers are shown of these products now, without pictures; gone ones are left out. Blocking.
+
+        Raises:
+            CatalogError: this node has no catalogue to ask.
+        """
+        if not len(self._store):
+            raise CatalogError("this node has no catalogue", code="catalog-empty")
+        found = []
+        for product_id in product_ids:
+            with contextlib.suppress(CatalogError):
+                found.append(self._policy.card(self._store.get(product_id), 0, ""))
+        return found
 
     async def on_tap(self, stream: StreamId, viewer: str, outcome: TapOutcome) -> TapResult:
         """Answer a tap with the product's card as the shop has it now; record it either way."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -105,7 +106,11 @@ class Hnswlib:
 
 
 class Usearch:
-    """usearch with the same number of links and candidates; it has no filter in Python."""
+    """usearch with the same number of links and candidates; it has no filter in Python.
+
+    What is built is kept as it grows, so that a build that is cut off goes on; its seconds are the
+    processor's over the number of cores, whatever else the machine did.
+    """
 
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype
@@ -118,16 +123,19 @@ class Usearch:
             ndim=DIM, metric="ip", dtype=self.dtype, connectivity=24, expansion_add=200, expansion_search=96
         )
         notes = path.with_suffix(".seconds")
-        if not notes.exists():
-            began = time.monotonic()
-            for start in range(0, len(vectors), 50_000):
-                some = vectors[start : start + 50_000]
-                self.index.add(np.arange(start, start + len(some)), some)
-            seconds = time.monotonic() - began
-            self.index.save(str(path))
+        seconds = float(notes.read_text()) if notes.exists() else 0.0
+        if seconds:
+            self.index.load(str(path))
+        for start in range(len(self.index), len(vectors), 50_000):
+            began = time.process_time()
+            some = vectors[start : start + 50_000]
+            self.index.add(np.arange(start, start + len(some)), some)
+            seconds += (time.process_time() - began) / (os.cpu_count() or 1)
+            fresh = path.with_suffix(".new")
+            self.index.save(str(fresh))
+            fresh.replace(path)
             notes.write_text(str(round(seconds, 1)))
-        self.index.load(str(path))
-        return float(notes.read_text())
+        return seconds
 
     def search(self, query: Floats) -> Any:
         return self.index.search(query[0], K).keys[None].astype(np.intp)

@@ -15,6 +15,7 @@ const STEP_S = 5;
 const INTO_S = 0.001; // times are rounded down to milliseconds: this much later the frame meant is on screen
 const OTHER_CLOCK_MS = 500;
 const FIRST_FRAME_MS = 1000;
+const ASK_AGAIN_MS = 60_000; // prices and stock, while somebody looks
 
 const begins = Number(new URLSearchParams(location.hash.slice(1)).get("t")) || 0;
 const key = takeKey(`watch:${streamName()}`);
@@ -106,6 +107,24 @@ function showProducts() {
   setText(byId("shelf-count"), products.length > 0 ? count(products.length, "product") : "");
   byId("empty").hidden = products.length > 0;
   byId("paid-note").hidden = !products.some(isPaid);
+}
+
+/** Prices and stock as this server has them now, where one does; else it is said from when they are. */
+async function freshen(about) {
+  let changed = false, fresh = false;
+  try {
+    if (about.cards) {
+      const { cards } = await (await beside(about.cards)).json();
+      changed = track.update(new Map(cards.map((card) => [card.id, card])));
+      fresh = true;
+    }
+  } catch {
+    // what the recording came with is still there
+  }
+  const date = new Date(about.as_of_ms || NaN);
+  const when = Number.isNaN(date.getTime()) ? "when this video was prepared" : `on ${date.toLocaleDateString("en", { dateStyle: "long" })}`;
+  setText(byId("as-of"), fresh || track.cards.length === 0 ? "" : `Prices and stock as they were ${when}.`);
+  return changed;
 }
 
 overlay.addEventListener("vitrine-products", showProducts);
@@ -231,7 +250,11 @@ async function open() {
   const address = new URL(about.track, location.href);
   track = await loadTrack(address, { headers: withKey(key) });
   for (const card of track.cards) if (card.image) card.image = withToken(card.image);
+  await freshen(about);
   overlay.track = track;
+  setInterval(async () => {
+    if (about.cards && !document.hidden && (await freshen(about))) overlay.track = track;
+  }, ASK_AGAIN_MS);
   showChapters(parseCues(await (await beside(about.chapters)).text()));
   const first = firstFrame();
   const loaded = new Promise((done) => video.addEventListener("loadeddata", done, { once: true }));

@@ -93,6 +93,27 @@ export class RecordedTrack {
     return { t: "snap", v: 1, stream: "", log: "recorded", seq: 0, live: true, latency_ms: 0, epochs: [[0, 0]], products: this.cards };
   }
 
+  /**
+   * Prices, stock and words as the shop has them now; what it no longer has is sold out. Which product a hotspot shows stays.
+   *
+   * @param {Map<string, object>} current cards by product
+   * @returns {boolean} whether anything is different now
+   */
+  update(current) {
+    const before = JSON.stringify(this.cards);
+    this.cards = this.cards.map((card) => {
+      const now = current.get(card.id);
+      if (!now) return { ...card, availability: "out_of_stock" };
+      return { ...this.#blank, ...now, pid: card.pid, image: card.image, shown: card.shown };
+    });
+    return JSON.stringify(this.cards) !== before;
+  }
+
+  /** What is not said of a card. */
+  get #blank() {
+    return { sale_price: "", availability: "in_stock", brand: "", description: "", label: "", third_party: false };
+  }
+
   get size() {
     return this.#samples.length;
   }

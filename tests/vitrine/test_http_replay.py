@@ -10,6 +10,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
+from overlay.messages import Card
 from tests.fakes.clock import FakeClock
 from vitrine.auth import Authenticator, Role
 from vitrine.config import AuthConfig
@@ -18,6 +19,10 @@ from vitrine.http_replay import Replays
 from vitrine.keys import load_keys
 
 Client = TestClient[Request, Application]
+CARDS = {
+    "hat": Card(0, "hat", "Straw hat", "30.00 EUR", "", "", "Hats & Co"),
+    "mug": Card(0, "mug", "Mug", "9.00 EUR", "", "", "Studio North", availability="out_of_stock"),
+}
 
 
 @pytest.fixture
@@ -35,9 +40,24 @@ async def client(tmp_path: Path, auth: Authenticator) -> AsyncIterator[Client]:
         (folder / "replay.json").write_text(json.dumps({"title": title}) if title else "{")
         (folder / "video.mp4").write_bytes(bytes(range(100)))
         (folder / "overlay.vtt").write_text("WEBVTT\n")
+        facts = {"products": [{"id": "mug", "price": "12.00 EUR"}, {"id": "gone"}, {"id": "hat"}]}
+        (folder / "overlay.json").write_text(json.dumps(facts) if title else "[]")
     (tmp_path / "keys.json.bak").write_text("secret")
-    async with TestClient(TestServer(build_app(Replays(tmp_path, auth).routes()))) as client:
+    replays = Replays(tmp_path, auth, lambda ids: [CARDS[one] for one in ids if one in CARDS])
+    async with TestClient(TestServer(build_app(replays.routes()))) as client:
         yield client
+
+
+async def test_products_are_told_as_they_are_now(client: Client) -> None:
+    answer = await client.get("/replay/spring/cards.json")
+    told = (await answer.json())["cards"]
+    assert [(one["id"], one["price"], one.get("availability", "in_stock")) for one in told] == [
+        ("mug", "9.00 EUR", "out_of_stock"),
+        ("hat", "30.00 EUR", "in_stock"),
+    ]
+    assert (await client.get("/replay/absent/cards.json")).status == 404
+    broken = await client.get("/replay/broken/cards.json")
+    assert (broken.status, (await broken.json())["code"]) == (500, "replay-damaged")
 
 
 async def test_the_page_and_what_lies_below_it(client: Client) -> None:
@@ -84,7 +104,7 @@ async def test_who_may_not_watch_gets_the_page_and_nothing_of_the_video(
     client: Client, auth: Authenticator
 ) -> None:
     assert (await client.get("/replay/spring/")).status == 200
-    for name in ("replay.json", "overlay.vtt", "video.mp4"):
+    for name in ("replay.json", "overlay.vtt", "video.mp4", "cards.json"):
         assert (await client.get(f"/replay/spring/{name}")).status == 401
     from stream.types import stream_id
 

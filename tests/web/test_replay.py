@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,6 +150,27 @@ def test_a_tap_opens_the_card_and_chapters_lead_to_their_product(viewer: Viewer)
         "button", name="Stoneware mug is shown, 0:00"
     ).click()
     until(page, f"{OVERLAY}.shown.spots[0]?.pid === 1")
+
+
+def test_prices_and_stock_are_those_of_now_where_a_server_knows_them_and_dated_elsewhere(
+    viewer: Viewer,
+) -> None:
+    page = viewer.open("/mp4/index.html")
+    until(page, READY)
+    rows, note = page.locator("#products .product"), page.locator("#as-of")
+    expect(note).to_have_text(re.compile(r"^Prices and stock as they were on \w+ \d+, 20\d\d\.$"))
+    expect(rows.nth(0)).to_contain_text("18.00 EUR")
+    about = page.evaluate("fetch('replay.json').then((answer) => answer.json())")
+    now = [{"pid": 0, "id": "mug", "title": "Stoneware mug", "price": "18.00 EUR", "sale_price": "15.00 EUR"}]
+    page.route("**/replay.json", lambda route: route.fulfill(json=about | {"cards": "cards.json"}))
+    page.route("**/cards.json", lambda route: route.fulfill(json={"cards": now}))
+    page.reload()
+    until(page, READY)
+    expect(rows.nth(0)).to_contain_text("now 15.00 EUR")
+    expect(rows.nth(1)).to_contain_text("Sold out")
+    expect(note).to_be_hidden()
+    rows.nth(0).locator(".row").click()
+    expect(page.locator("dialog.sheet")).to_contain_text("now 15.00 EUR")
 
 
 def test_keys_play_pause_and_go_frame_by_frame(viewer: Viewer) -> None:

@@ -95,3 +95,18 @@ test("a player whose clock starts elsewhere is told once", () => {
   const place = model.locate(3000);
   assert.deepEqual(left(model.history.draw(place.epoch, place.key)), [167]);
 });
+
+test("prices and stock become those of now, what shows what stays", () => {
+  const head = { version: 1, pts: 0, products: [
+    { id: "mug", title: "Mug", price: "12.00 EUR", sale_price: "10.00 EUR", image: "m.jpg", shown: [[0, 900]] },
+    { id: "hat", title: "Hat", price: "30.00 EUR", shown: [[100, 200]] },
+  ] };
+  const recorded = new RecordedTrack(parseCues(`WEBVTT\n\nproducts\n00:00.000 --> 00:01.000\n${JSON.stringify(head)}\n`));
+  const now = new Map([["mug", { pid: 0, id: "mug", title: "Stone mug", price: "11.00 EUR", image: "" }]]);
+  assert.equal(recorded.update(now), true);
+  const [mug, hat] = recorded.snapshot.products;
+  assert.deepEqual([mug.title, mug.price, mug.sale_price, mug.availability, mug.pid, mug.image], ["Stone mug", "11.00 EUR", "", "in_stock", 1, "m.jpg"]);
+  assert.deepEqual([hat.price, hat.availability, hat.pid], ["30.00 EUR", "out_of_stock", 2], "gone from the shop");
+  assert.deepEqual(recorded.shown.get(1), [{ startMs: 0, endMs: 900 }]);
+  assert.equal(recorded.update(now), false, "nothing new");
+});

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ SCRIPTS: Final = (
 )
 """What the page needs of `overlay/web`."""
 MANIFEST: Final = "replay.json"
+FACTS: Final = "overlay.json"
+CARDS: Final = "cards.json"
+"""Made by the server that plays a replay: its products as they are now."""
 _PLAYED: Final = {"h264", "vp8", "vp9", "av1"}
 _PLAYLISTS: Final = {"index", "master", "playlist", "main"}
 _CONTAINERS: Final = ("mp4", "webm", "hls")
@@ -112,8 +116,11 @@ def write_replay(folder: Path, replay: Replay, *, static: bool) -> str:
         "height": recording.height,
         "fps": round(recording.fps, 3),
         "start_ms": recording.start_ns // 1_000_000,
+        "as_of_ms": time.time_ns() // 1_000_000,
         "made_from": replay.made_from,
     }
+    if not static:  # played by a server that knows better
+        facts["cards"] = CARDS
     fresh = manifest.with_name(manifest.name + ".new")
     fresh.write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     fresh.replace(manifest)

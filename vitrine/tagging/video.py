@@ -29,7 +29,7 @@ from vitrine.settings import InferenceConfig
 from vitrine.shop import shop_policy
 from vitrine.tagging.frames import Tags, tag_frames
 from vitrine.tagging.job import TagJob, TagReport, TagState
-from vitrine.tagging.page import Replay, local_playlist, write_replay
+from vitrine.tagging.page import FACTS, Replay, local_playlist, write_replay
 from vitrine.tagging.pictures import contact_sheet, marked, moment, poster_cue, sheet_cues
 from vitrine.tagging.track import VERSION, appearances, chapters, heading, to_chapters, to_json, to_webvtt
 
@@ -194,7 +194,7 @@ def _documents(tagged: Tagged, cards: Sequence[Card], made_from: str) -> dict[st
     return {
         "overlay.vtt": to_webvtt(tagged.tags, cards),
         "chapters.vtt": to_chapters(chapters(appearances(tagged.tags)), titles),
-        "overlay.json": json.dumps(facts, ensure_ascii=False) + "\n",
+        FACTS: json.dumps(facts, ensure_ascii=False) + "\n",
     }
 
 
@@ -211,7 +211,7 @@ def _write_documents(target: Path, tagged: Tagged, cards: Sequence[Card], made_f
         tagged.sheet.save(sheet, quality=85)
         files.append(sheet)
     fresh = facts.with_name(facts.name + ".new")
-    fresh.write_text(documents["overlay.json"], encoding="utf-8")
+    fresh.write_text(documents[FACTS], encoding="utf-8")
     fresh.replace(facts)
     return files
 

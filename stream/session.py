@@ -130,13 +130,19 @@ class Session:
         finally:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
+            began_s = asyncio.get_running_loop().time()
             try:
                 await self._finish(self._reason or "")
                 self._ended(self._reason or "error: cancelled")
                 async with asyncio.timeout(_CLOSE_S):
                     await self._pc.close()
             except TimeoutError:
-                log.warning("closing a WebRTC connection took too long")
+                waited_s = asyncio.get_running_loop().time() - began_s  # far more than the limit: it was us
+                state = {"connection": self._pc.connectionState, "ice": self._pc.iceConnectionState}
+                log.warning(
+                    "closing a WebRTC connection took too long",
+                    extra={"waited_ms": round(waited_s * 1000), "reason": self._reason, **state},
+                )
             finally:
                 self._closed.set()
 

@@ -18,6 +18,7 @@ from stream.clock import Clock, MonotonicClock
 from vitrine.auth import Role
 from vitrine.config import Config
 from vitrine.engine import Engine
+from vitrine.figures import tell
 from vitrine.forward import Forward
 from vitrine.front import Front, late_upgrade
 from vitrine.http import build_app
@@ -29,7 +30,7 @@ from vitrine.http_rtc import RtcEndpoints
 from vitrine.http_search import SearchEndpoints
 from vitrine.keys import Keys
 from vitrine.recognition import Recognition
-from vitrine.status import engine_figures, node_record, not_ready
+from vitrine.status import engine_figures, node_record, not_ready, told_figures
 from vitrine.tls import context_for
 
 log = logging.getLogger(__name__)
@@ -137,6 +138,8 @@ class Server:
         reached = f"{scheme}://{_in_url(_reachable(server.host))}:{ports[0]}"
         address = self._config.fleet.address or reached
         public = server.public_url or address
+        if not self._config.bus.alone:
+            engine.fleet.figures = lambda: tell(told_figures(engine))
         await engine.join(lambda: node_record(engine, address, public))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+
 import msgspec
 from msgspec import Struct
 
@@ -106,6 +109,23 @@ class EngineFigures(Struct, frozen=True, kw_only=True):
     provider: str
     problems: tuple[str, ...]
     streams: tuple[StreamFigures, ...]
+
+
+_told = msgspec.json.Decoder(tuple[StreamFigures, ...])
+
+
+def tell(streams: tuple[StreamFigures, ...]) -> bytes:
+    """The streams of a node, for operators at other nodes."""
+    return msgspec.json.encode(streams)
+
+
+def hear(told: Mapping[str, bytes]) -> dict[str, dict[str, StreamFigures]]:
+    """What nodes told, by node and stream; that of a version which cannot be read is left out."""
+    heard = {}
+    for node, figures in told.items():
+        with suppress(msgspec.DecodeError):
+            heard[node] = {one.id: one for one in _told.decode(figures)}
+    return heard
 
 
 def encode(figures: EngineFigures) -> bytes:

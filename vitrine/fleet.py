@@ -71,6 +71,7 @@ class Fleet:
         draining: it takes nothing new.
         on_lost: told of a stream that another node holds by now, in words.
         watched: viewers on this node by stream; asked every second.
+        figures: what operators at other nodes are told of this one's streams; asked every second.
     """
 
     def __init__(self, registry: Registry, settings: FleetConfig, clock: Clock) -> None:
@@ -78,6 +79,7 @@ class Fleet:
         self.draining = False
         self.on_lost: Callable[[StreamId, str], None] = lambda stream, words: None
         self.watched: Callable[[], Mapping[StreamId, int]] = dict
+        self.figures: Callable[[], bytes] = bytes
         self._registry, self._settings, self._clock = registry, settings, clock
         self._describe: Callable[[], NodeRecord] | None = None
         self._held: dict[StreamId, HeldLease] = {}
@@ -243,6 +245,14 @@ class Fleet:
             await self._read()
         return self._nodes
 
+    async def told(self) -> dict[str, bytes]:
+        """What each node tells operators of its streams.
+
+        Raises:
+            BusError: the registry does not answer.
+        """
+        return await self._registry.figures()
+
     async def _read(self) -> tuple[Node, ...]:
         self._nodes = nodes.read(await self._registry.nodes())
         self._nodes_ns = self._clock.now_ns()
@@ -267,7 +277,7 @@ class Fleet:
             await asyncio.sleep(BEAT_S)
 
     async def _beat(self) -> None:
-        await self._registry.beat(self.name, nodes.encode(self.record()))
+        await self._registry.beat(self.name, nodes.encode(self.record()), self.figures())
         self._beaten_ns = self._clock.now_ns()
 
     async def _tell_viewers(self, everything: bool) -> None:

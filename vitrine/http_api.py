@@ -135,7 +135,8 @@ class Api:
     async def fleet(self, request: web.Request) -> web.Response:
         """All nodes and streams, and what is wrong in words."""
         self._check(request, Role.OPERATOR, None)
-        found = survey(await self._streams.fleet.nodes(), self._streams.fleet.name)
+        fleet = self._streams.fleet
+        found = survey(await fleet.nodes(), fleet.name, figures.hear(await fleet.told()))
         return web.Response(body=msgspec.json.encode(found), content_type="application/json")
 
     async def operator(self, request: web.Request) -> web.Response:

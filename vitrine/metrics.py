@@ -218,7 +218,11 @@ class StreamMetrics:
     def figures(self, now_ns: int, status: StreamStatus) -> StreamFigures:
         """Everything an operator sees of this stream, problems in words included."""
         self.set_status(status.live, status.viewers)
-        figures = StreamFigures(
+        figures = self._figures(now_ns, status)
+        return replace(figures, problems=diagnose(figures, self.recent(now_ns)))
+
+    def _figures(self, now_ns: int, status: StreamStatus) -> StreamFigures:
+        return StreamFigures(
             id=self.stream,
             live=status.live,
             epoch=status.epoch,
@@ -238,7 +242,10 @@ class StreamMetrics:
             hotspots=status.hotspots,
             video=status.video,
         )
-        return replace(figures, problems=diagnose(figures, self.recent(now_ns)))
+
+    def seen(self, now_ns: int) -> StreamFigures:
+        """What is known of a stream that another node holds: ages that viewers here report."""
+        return self._figures(now_ns, StreamStatus())
 
     def frame_counts(self) -> FrameCounts:
         """Frames since the start."""

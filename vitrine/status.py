@@ -109,6 +109,14 @@ def stream_figures(engine: Engine, runtime: StreamRuntime, now_ns: int) -> Strea
     return runtime.metrics.figures(now_ns, status)
 
 
+def told_figures(engine: Engine) -> tuple[StreamFigures, ...]:
+    """What operators at other nodes are told: streams held here, and ages seen by those who watch here."""
+    now_ns = engine.clock.now_ns()
+    held = {runtime.stream: stream_figures(engine, runtime, now_ns) for runtime in engine.hub}
+    seen = (stream for stream in engine.gateway.watched() if stream not in held)
+    return (*held.values(), *(engine.metrics.stream(stream).seen(now_ns) for stream in seen))
+
+
 def _hotspots(engine: Engine, runtime: StreamRuntime) -> tuple[HotspotFigures, ...]:
     newest = engine.newest.get(runtime.stream)
     if newest is None:

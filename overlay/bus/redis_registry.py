@@ -7,10 +7,10 @@ from typing import Any
 from overlay.bus.redis import StreamKeys
 from overlay.bus.redis_link import KEEP_MS, RedisLink
 from overlay.bus.registry import FORGOTTEN_MS, WATCHED_MS, Lease, NodeSign
-from overlay.bus.scripts import ACQUIRE, BEAT, HOLDER, LEAVE, NODES, RELEASE, RENEW, WATCH
+from overlay.bus.scripts import ACQUIRE, BEAT, FIGURES, HOLDER, LEAVE, NODES, RELEASE, RENEW, WATCH
 from stream.types import StreamId
 
-_NODES = ("vitrine:{nodes}:records", "vitrine:{nodes}:seen")
+_NODES = ("vitrine:{nodes}:records", "vitrine:{nodes}:seen", "vitrine:{nodes}:figures")
 
 
 class RedisRegistry:
@@ -46,9 +46,14 @@ class RedisRegistry:
         """See `Registry`."""
         await self._link.run(WATCH, (StreamKeys.of(stream).viewers,), node, viewers, WATCHED_MS)
 
-    async def beat(self, node: str, record: bytes) -> None:
+    async def beat(self, node: str, record: bytes, figures: bytes = b"") -> None:
         """See `Registry`."""
-        await self._link.run(BEAT, _NODES, node, record)
+        await self._link.run(BEAT, _NODES, node, record, figures)
+
+    async def figures(self) -> dict[str, bytes]:
+        """See `Registry`."""
+        told = iter(await self._link.run(FIGURES, _NODES))
+        return {node.decode(): figures for node, figures in zip(told, told, strict=True)}
 
     async def leave(self, node: str) -> None:
         """See `Registry`."""

@@ -74,8 +74,17 @@ class Registry(Protocol):
     async def watch(self, stream: StreamId, node: str, viewers: int) -> None:
         """Tell the holder of a stream how many viewers a gateway has of it; to be repeated."""
 
-    async def beat(self, node: str, record: bytes) -> None:
-        """Give a sign of life."""
+    async def beat(self, node: str, record: bytes, figures: bytes = b"") -> None:
+        """Give a sign of life.
+
+        Args:
+            node: whose.
+            record: short: other nodes read all of them whenever they place a stream.
+            figures: as long as it has to be: read only when somebody looks (`figures`).
+        """
+
+    async def figures(self) -> dict[str, bytes]:
+        """What each node that is known told of its work last, where it told anything."""
 
     async def leave(self, node: str) -> None:
         """Take one's leave: no record is kept."""
@@ -95,6 +104,7 @@ class MemoryRegistry:
         self._last: dict[StreamId, int] = {}
         self._watched: dict[StreamId, dict[str, int]] = {}
         self._records: dict[str, bytes] = {}
+        self._figures: dict[str, bytes] = {}
 
     async def acquire(self, stream: StreamId, node: str, ttl_ms: int) -> Lease:
         """See `Registry`."""
@@ -130,13 +140,20 @@ class MemoryRegistry:
         if not viewers:
             del watched[node]
 
-    async def beat(self, node: str, record: bytes) -> None:
+    async def beat(self, node: str, record: bytes, figures: bytes = b"") -> None:
         """See `Registry`."""
         self._records[node] = record
+        if figures:
+            self._figures[node] = figures
+
+    async def figures(self) -> dict[str, bytes]:
+        """See `Registry`."""
+        return dict(self._figures)
 
     async def leave(self, node: str) -> None:
         """See `Registry`."""
         self._records.pop(node, None)
+        self._figures.pop(node, None)
 
     async def nodes(self) -> tuple[NodeSign, ...]:
         """See `Registry`."""

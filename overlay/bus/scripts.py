@@ -122,18 +122,22 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':' .. (now + ARGV[3]))
 return redis.call('PEXPIRE', KEYS[1], ARGV[3])
 """
 )
-# keys: hash of records, sorted set of last signs; arguments: node, record.
+# keys: hash of records, sorted set of last signs, hash of figures; arguments: node, record, figures or "".
 BEAT = (
     _NOW
     + """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[2], now, ARGV[1])
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[3], ARGV[1], ARGV[3]) end
 return now
 """
 )
+# keys: as above. Returns node, figures, node, figures ...
+FIGURES = "return redis.call('HGETALL', KEYS[3])"
 # keys: as above; arguments: node.
 LEAVE = """
 redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """
 # keys: as above; arguments: milliseconds after which a silent node is forgotten.
@@ -144,6 +148,7 @@ NODES = (
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], 0, now - ARGV[1])) do
   redis.call('ZREM', KEYS[2], gone)
   redis.call('HDEL', KEYS[1], gone)
+  redis.call('HDEL', KEYS[3], gone)
 end
 local found, seen = {}, redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')
 for n = 1, #seen, 2 do

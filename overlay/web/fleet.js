@@ -3,11 +3,10 @@
 import { getJson, h } from "./page.js";
 
 const TONES = { up: "good", live: "good", draining: "warn", unsure: "warn", silent: "bad", orphaned: "bad" };
-const EVERY = 2; // rounds of the page between two questions
-
 const list = (value) => (Array.isArray(value) ? value : []);
 const text = (value) => String(value ?? "");
 const seconds = (ms) => (Number.isFinite(ms) ? `${(ms / 1000).toFixed(1)} s` : "–");
+const milliseconds = (ms) => (Number.isFinite(ms) ? `${ms >= 10 ? Math.round(ms) : ms.toFixed(1)} ms` : "–");
 const percent = (share) => (Number.isFinite(share) ? `${Math.round(share * 100)} %` : "–");
 
 function uptime(value) {
@@ -35,9 +34,25 @@ export function nodeRow(node, me) {
     h("td", {}, uptime(node.up_s)), h("td", {}, text(node.version)), h("td", {}, address(node)));
 }
 
+/** The longest stage of a stream's frames, with what it takes at p95. */
+export function longestStage(figures) {
+  const stages = Object.entries(figures?.stages_ms ?? {}).filter(([, { p95 } = {}]) => Number.isFinite(p95));
+  const [name, took] = stages.sort((a, b) => b[1].p95 - a[1].p95)[0] ?? [];
+  return name ? `${name} ${milliseconds(took.p95)}` : "–";
+}
+
+/** Frame age beside its budget, red when it is over. */
+function age({ frame_age_ms, budget_ms } = {}) {
+  const p95 = frame_age_ms?.p95;
+  if (!Number.isFinite(p95)) return "–";
+  return h("span.state", { "data-tone": p95 > budget_ms ? "bad" : "good" }, `${milliseconds(p95)} of ${Math.round(budget_ms)}`);
+}
+
 export function streamRow(stream) {
+  const figures = stream.figures ?? {};
   return h("tr", {}, h("th", { scope: "row" }, text(stream.id)), h("td", {}, state(stream.state)), h("td", {}, text(stream.node)), h("td", {}, text(stream.epoch)),
-    h("td", {}, text(stream.viewers)), h("td", {}, seconds(stream.lease_age_ms)));
+    h("td", {}, text(stream.viewers)), h("td", {}, seconds(stream.lease_age_ms)), h("td", {}, age(figures)), h("td", {}, longestStage(figures)),
+    h("td", {}, milliseconds(figures.overlay_age_ms?.p95)));
 }
 
 /** A process that is alone has nothing to show. */
@@ -50,27 +65,24 @@ export function isFleet(figures) {
  * Fills the fleet's panel; call it once a round.
  *
  * @param {HTMLElement} panel
- * @returns {(key: string) => Promise<string[]>} what is wrong, in words
+ * @returns {(key: string) => Promise<{problems: string[], streams: object[]}>} what is wrong, in words; figures of all nodes' streams
  */
 export function fleetPanel(panel) {
   const nodes = panel.querySelector("[data-nodes]");
   const streams = panel.querySelector("[data-streams]");
-  let rounds = 0;
-  let problems = [];
   return async (key) => {
-    if (rounds++ % EVERY !== 0) return problems;
     let figures = null;
     try {
       figures = await getJson("/api/fleet", key);
     } catch (error) {
-      problems = panel.hidden ? [] : [`The fleet's figures are missing: ${error.message}`];
-      return problems;
+      return { problems: panel.hidden ? [] : [`The fleet's figures are missing: ${error.message}`], streams: [] };
     }
     panel.hidden = !isFleet(figures);
-    problems = panel.hidden ? [] : list(figures.problems).map(text);
     nodes.replaceChildren(...list(figures.nodes).map((node) => nodeRow(node, figures.me)));
     streams.replaceChildren(...list(figures.streams).map(streamRow));
     panel.querySelector("[data-no-streams]").hidden = list(figures.streams).length > 0;
-    return problems;
+    if (panel.hidden) return { problems: [], streams: [] };
+    const told = list(figures.streams).filter((stream) => stream?.figures);
+    return { problems: list(figures.problems).map(text), streams: told.map((stream) => ({ ...stream.figures, node: text(stream.node) })) };
   };
 }

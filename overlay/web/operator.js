@@ -177,11 +177,11 @@ function showFrames(stream) {
     h("tr", {}, h("th", { scope: "row" }, String(title || id || "not known")), h("td", {}, String(state ?? "")), h("td", {}, show(score, 2)), h("td", {}, String(reason ?? ""))));
 }
 
-function sourceWords({ live, source, epoch }) {
+function sourceWords({ live, source, epoch, node }) {
   if (!live || !source) return "Off air. Nobody is publishing.";
   const how = source.transcoded ? "transcoded for viewers (B-frames or HEVC cannot be passed through)" : "passed through to viewers";
   return [source.description, source.codec, `${source.width} × ${source.height}`, source.has_audio ? "with sound" : "no sound", how,
-    `connection ${epoch}`].filter(Boolean).join(" · ");
+    `connection ${epoch}`, node ? `on ${node}` : ""].filter(Boolean).join(" · ");
 }
 
 function showTabs(streams) {
@@ -234,7 +234,8 @@ function showHealth(unreachable) {
   const silent = performance.now() - answeredMs;
   const streams = Array.isArray(answer?.streams) ? answer.streams : [];
   const told = (list) => (Array.isArray(list) ? list.map(String) : []);
-  const each = streams.flatMap((stream) => (told(stream?.problems).length > 0 ? told(stream.problems) : findings(stream)));
+  const untold = streams.filter(({ id }) => !fleetProblems.some((words) => words.startsWith(`stream ${id} on `)));
+  const each = untold.flatMap((stream) => (told(stream?.problems).length > 0 ? told(stream.problems) : findings(stream)));
   const problems = [...new Set([...told(answer?.problems), ...fleetProblems, ...each])];
   if (unreachable) problems.unshift(answer ? `${unreachable} The figures below are ${Math.round(silent / 1000)} s old.` : unreachable);
   rows(byId("problems"), problems, (words) => h("li", {}, words));
@@ -270,8 +271,11 @@ async function round() {
     if (typeof got !== "object" || got === null) throw new Error("The server's figures make no sense.");
     answer = got;
     answeredMs = performance.now();
-    for (const stream of Array.isArray(got.streams) ? got.streams : []) if (typeof stream?.id === "string") remember(stream);
-    fleetProblems = await fleet(key);
+    const others = await fleet(key);
+    fleetProblems = others.problems;
+    const own = (Array.isArray(got.streams) ? got.streams : []).filter((stream) => typeof stream?.id === "string");
+    got.streams = [...own, ...others.streams.filter(({ id }) => !own.some((stream) => stream.id === id))];
+    for (const stream of got.streams) remember(stream);
     byId("board").hidden = false;
     setText(byId("about"), [got.model, got.provider, `up ${uptime(Number(got.uptime_s) || 0)}`, got.version].filter(Boolean).join(" · "));
     showHealth("");

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from typer.testing import CliRunner
 
 from overlay.messages import Event, Positions, Snapshot, decode_server
 from stream.publish import Publisher
@@ -17,6 +18,7 @@ from tests.redis_server import RedisServer
 from tests.vitrine.fleet_rig import KEYS, SDP, FleetRig, bearer, fleet_rig, offer, until
 from vitrine.app import Server
 from vitrine.auth import Role
+from vitrine.cli import app
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
@@ -118,6 +120,9 @@ async def test_rolling_upgrade_hands_publishers_and_viewers_over(
         gateway, other = await rig.start("g", "gateway"), await rig.start("h", "gateway")
         async with publishing(first), watched(rig, gateway) as watcher:
             await delivered(watcher, 1)
+            await until(lambda: _explained(rig, other))
+            shown = await asyncio.to_thread(CliRunner().invoke, app, ["fleet", "--bus", rig.redis_url])
+            assert "frame age" in shown.output and "receive" in shown.output, shown.output
             await rig.stop("a")
             status, _, _ = await rig.post(
                 f"{second.url}/whip/show", await offer(), **SDP, **bearer(Role.PUBLISH)
@@ -129,6 +134,16 @@ async def test_rolling_upgrade_hands_publishers_and_viewers_over(
             await rig.stop("g")
             await until(lambda: _closed(watcher))
             assert watcher.close_code == 1001
+
+
+async def _explained(rig: FleetRig, gateway: Server) -> bool:
+    """Any node tells where the time of every stream's frames goes."""
+    found = await rig.get(f"{gateway.url}/api/fleet", **bearer(Role.OPERATOR))
+    figures = next((s["figures"] for s in found["streams"] if s["id"] == "show"), None)
+    if figures is None:
+        return False
+    told = {name for name, took in figures["stages_ms"].items() if "p95" in took}
+    return {"receive", "queue", "track"} <= told and "p95" in figures["frame_age_ms"]
 
 
 async def _holder(rig: FleetRig, gateway: Server, name: str) -> bool:

@@ -167,9 +167,25 @@ def fleet_figures(several: bool) -> Json:
         {**told, "name": "<b>", "role": "gateway", "state": "draining", "silent_ms": 100, "public": ""},
     ]
     stream = {"id": "demo", "node": "two", "state": "orphaned", "live": False, "epoch": 3, "fence": 9}
+    figures = operator_figures(1.0, True, 7, ["3.1 % of frames missed the 60 ms budget"])["streams"][0]
+    away = {
+        "id": "away",
+        "node": "three",
+        "state": "live",
+        "live": True,
+        "epoch": 1,
+        "fence": 4,
+        "viewers": 7,
+    }
     return {
         "me": "one",
-        "problems": ["node two (ingest) has been silent for 9 s"],
+        "problems": [
+            "node two (ingest) has been silent for 9 s",
+            "stream away on three: 3.1 % of frames missed the 60 ms budget",
+        ],
         "nodes": nodes,
-        "streams": [{**stream, "viewers": 42, "lease_age_ms": 9100}],
+        "streams": [
+            {**stream, "viewers": 42, "lease_age_ms": 9100},
+            {**away, "lease_age_ms": 300, "figures": {**figures, "id": "away"}},
+        ],
     }

@@ -13,6 +13,9 @@ from vitrine.cli.options import ConfigOption, JsonOption, configure
 from vitrine.cli.output import Exit, epilog, out, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vitrine.figures import StreamFigures
     from vitrine.studio.survey import FleetFigures
 
 EPILOG = epilog(
@@ -38,7 +41,10 @@ def fleet(
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Show nodes (role, load, version) and streams (holder, viewers, lease), and say what is wrong."""
+    """Show nodes (role, load, version) and streams (holder, viewers, lease, where their frames' time goes).
+
+    Says what is wrong: with nodes, with leases, and why frames of which stream were late.
+    """
     loaded = configure(config, bus__url=bus)
     from msgspec import json as encoder
 
@@ -61,12 +67,14 @@ def fleet(
 async def _ask(url: str) -> FleetFigures:
     from overlay.bus.redis_link import RedisLink
     from overlay.bus.redis_registry import RedisRegistry
+    from vitrine.figures import hear
     from vitrine.studio.nodes import read
     from vitrine.studio.survey import survey
 
     link = RedisLink(url)
     try:
-        return survey(read(await RedisRegistry(link).nodes()))
+        registry = RedisRegistry(link)
+        return survey(read(await registry.nodes()), told=hear(await registry.figures()))
     finally:
         await link.close()
 
@@ -96,11 +104,35 @@ def _show(found: FleetFigures) -> None:
             streams.add_row(stream.id, tone, stream.node, str(stream.epoch), str(stream.viewers), age)
         console.print()
         console.print(streams)
+    told = [stream.figures for stream in found.streams if stream.figures]
+    if told:
+        console.print()
+        console.print(_times(told))
     console.print()
     for problem in found.problems:
         console.print("[red]![/red] " + problem.replace("[", r"\["))
     if not found.problems:
         console.print("[green]all well[/green]")
+
+
+def _times(told: Sequence[StreamFigures]) -> Table:
+    """Where the frames' time goes: every stage of every live stream, p95 over ten seconds."""
+    table = Table("ms, p95", "frame age", "seen", "stages", box=None)
+    for figures in told:
+        age, budget = figures.frame_age_ms.p95, figures.budget_ms
+        tone = "red" if (age or 0.0) > budget else "green"
+        took = (f"{name} {_ms(values.p95)}" for name, values in figures.stages_ms.items())
+        table.add_row(
+            f"[bold]{figures.id}[/bold]",
+            f"[{tone}]{_ms(age)}[/] of {budget:.0f}",
+            _ms(figures.overlay_age_ms.p95),
+            ", ".join(took),
+        )
+    return table
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def _span(seconds: float) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from vitrine.figures import StreamFigures
 from vitrine.studio.nodes import Node, NodeRecord, StreamRecord
 
 BUSY = 0.85
@@ -44,6 +46,8 @@ class FleetStream(Struct, frozen=True, kw_only=True):
             ``"orphaned"`` (its node is silent).
         viewers: on all gateways.
         lease_age_ms: since its lease was last extended, as its node said.
+        figures: where its frames' time goes and what is wrong with them, as its node said, with the ages that
+            viewers report to whatever gateway; None while it is not live, or nothing was heard.
     """
 
     id: str
@@ -54,6 +58,7 @@ class FleetStream(Struct, frozen=True, kw_only=True):
     fence: int
     viewers: int
     lease_age_ms: int
+    figures: StreamFigures | None = None
 
 
 class FleetFigures(Struct, frozen=True, kw_only=True):
@@ -70,16 +75,36 @@ class FleetFigures(Struct, frozen=True, kw_only=True):
     streams: tuple[FleetStream, ...]
 
 
-def survey(nodes: Sequence[Node], me: str = "") -> FleetFigures:
-    """Everything, from what the nodes say of themselves. `me`: the node that asks."""
+def survey(
+    nodes: Sequence[Node], me: str = "", told: Mapping[str, Mapping[str, StreamFigures]] | None = None
+) -> FleetFigures:
+    """Everything, from what the nodes say of themselves.
+
+    Args:
+        nodes: all that are known.
+        me: the node that asks.
+        told: figures of each node's streams, by node and stream.
+    """
     nodes = sorted(nodes, key=lambda node: node.name)
-    streams = tuple(streams_of(nodes))
+    streams = tuple(
+        replace(stream, figures=_figures(stream, told or {})) if stream.live else stream
+        for stream in streams_of(nodes)
+    )
     return FleetFigures(
         me=me,
         problems=tuple(_problems(nodes, streams)),
         nodes=tuple(_node(node) for node in nodes),
         streams=streams,
     )
+
+
+def _figures(stream: FleetStream, told: Mapping[str, Mapping[str, StreamFigures]]) -> StreamFigures | None:
+    held = told.get(stream.node, {}).get(stream.id)
+    if held is None:
+        return None
+    ages = [node[stream.id].overlay_age_ms for node in told.values() if stream.id in node]
+    worst = max(ages, key=lambda age: age.p95 or 0.0)
+    return replace(held, overlay_age_ms=worst, viewers=stream.viewers)
 
 
 def streams_of(nodes: Iterable[Node]) -> tuple[FleetStream, ...]:
@@ -138,6 +163,8 @@ def _problems(nodes: Sequence[Node], streams: Sequence[FleetStream]) -> Iterator
             )
         elif stream.state == "unsure":
             yield f"stream {stream.id}: node {stream.node} cannot confirm its lease; can it reach Redis?"
+        for problem in stream.figures.problems if stream.figures else ():
+            yield f"stream {stream.id} on {stream.node}: {problem}"
     alive = [node for node in nodes if node.alive]
     for node in nodes:
         if not node.alive:

@@ -66,6 +66,19 @@ async def test_numbers_only_rise_whoever_asks(fleet: tuple[Registry, Bus]) -> No
     assert fences == sorted(set(fences))
 
 
+async def test_figures_are_kept_apart_from_records_and_go_with_their_node(
+    fleet: tuple[Registry, Bus],
+) -> None:
+    registry, _ = fleet
+    await registry.beat("a", b"record a")
+    await registry.beat("b", b"record b", b"long figures")
+    await registry.beat("b", b"record b")
+    assert await registry.figures() == {"b": b"long figures"}
+    assert [sign.record for sign in await registry.nodes()] == [b"record a", b"record b"]
+    await registry.leave("b")
+    assert await registry.figures() == {}
+
+
 async def test_streams_are_held_apart(fleet: tuple[Registry, Bus]) -> None:
     registry, _ = fleet
     assert (await registry.acquire(STREAM, "a", TTL_MS)).node == "a"

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from stream.types import StreamId
 from tests.vitrine.studio.test_placement import node
+from vitrine.figures import Percentiles, StreamFigures
+from vitrine.metrics import Metrics, StreamMetrics
 from vitrine.studio.nodes import StreamRecord
 from vitrine.studio.survey import survey
 
@@ -26,6 +31,37 @@ def test_fleet_that_is_well_has_no_problems() -> None:
         2,
         42,
     )
+
+
+def figures(stream: str = "show", **said: object) -> StreamFigures:
+    empty = StreamMetrics(Metrics(), StreamId(stream), 60_000_000).seen(0)
+    return replace(empty, **said)
+
+
+def test_time_of_frames_is_told_by_the_holder_and_the_ages_seen_by_every_gateway() -> None:
+    nodes = [node("a", streams=held()), node("g", role="gateway", viewers={"show": 40})]
+    late = figures(
+        fps_in=30.0, stages_ms={"detect": Percentiles(40, 90, 99)}, problems=("3 % of frames were late",)
+    )
+    told = {
+        "a": {"show": late},
+        "g": {"show": figures(overlay_age_ms=Percentiles(12, 41))},
+        "h": {"show": figures(overlay_age_ms=Percentiles(30, 95)), "other": figures("other")},
+    }
+    found = survey(nodes, "g", told)
+    (stream,) = found.streams
+    assert stream.figures is not None
+    assert stream.figures.stages_ms["detect"].p95 == 90
+    assert (stream.figures.overlay_age_ms.p95, stream.figures.viewers) == (95, 40)
+    assert found.problems == ("stream show on a: 3 % of frames were late",)
+
+
+def test_figures_of_a_stream_that_is_off_air_or_was_taken_over_are_not_shown() -> None:
+    gateway = node("g", role="gateway")
+    told = {"a": {"show": figures(problems=("late",))}}
+    (idle,) = survey([node("a", streams=held(live=False)), gateway], told=told).streams
+    (moved,) = survey([node("b", streams=held(fence=9)), gateway], told=told).streams
+    assert idle.figures is None and moved.figures is None
 
 
 def test_one_process_that_does_everything_is_well() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.field import GROWTH_DOUBT, GROWTH_SURE, Moved, grown
 from inference.kalman import Floats
 
 Luma = NDArray[np.uint8]
@@ -20,7 +21,7 @@ POINTS = 10
 
 INNER = 0.8
 LEVELS = 3
-ROUNDS = 2
+ROUNDS = 3
 """Steps per level."""
 
 LEAST_TEXTURE = 4.0
@@ -33,6 +34,7 @@ CUT_SHARE = 0.5
 CUT_LUMA = 24
 SAME_TONES = 0.7
 """Share of tones in common above which even wild motion is taken for motion."""
+
 
 _OFFSETS = (((np.arange(POINTS) + 0.5) / POINTS - 0.5) * INNER).astype(np.float32)
 
@@ -95,26 +97,27 @@ class FlowField:
         tones = [np.bincount((picture >> 4).ravel(), minlength=16) for picture in (before, after)]
         return bool(np.minimum(*tones).sum() < SAME_TONES * apart.size)
 
-    def shift(self, boxes: NDArray[np.floating], guess: Floats) -> tuple[Floats, Floats]:
-        """How far boxes moved, and how believable that is.
+    def shift(self, boxes: NDArray[np.floating], guess: Floats) -> Moved:
+        """How far boxes moved, how believable that is, and how much they grew.
 
         Args:
             boxes: (n, 4), x0 y0 x1 y1 in 0..1, in the picture before.
             guess: (n, 2), where to begin looking.
 
         Returns:
-            Shifts float64 (n, 2), 0..1 of the picture, and confidences (n,), 0 where nothing could be found.
+            Sure is how alike they look before and after; 0 where nothing could be found.
         """
         moved = np.array(guess, np.float32)
-        alike = np.zeros(len(boxes))
+        alike, rate = np.zeros(len(boxes)), np.zeros(len(boxes))
         for level in reversed(range(len(self._before.planes))):
-            moved, alike = self._refine(level, boxes, moved)
+            moved, alike, rate = self._refine(level, boxes, moved)
         sure = np.where(np.isfinite(moved).all(axis=1), np.clip((alike - ALIKE) / (1 - ALIKE), 0.0, 1.0), 0.0)
-        return np.where(sure[:, None] > 0, moved, guess).astype(np.float64), sure
+        rate = np.where(sure >= GROWTH_SURE, rate, 0.0)
+        return Moved(np.where(sure[:, None] > 0, moved, guess).astype(np.float64), sure, grown(rate))
 
     def _refine(
         self, level: int, boxes: NDArray[np.floating], moved: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], Floats]:
+    ) -> tuple[NDArray[np.float32], Floats, Floats]:
         before, after = self._before.planes[level], self._after.planes[level]
         slope_y, slope_x = self._before.slopes[level]
         scale = np.array([before.shape[1], before.shape[0]], np.float32)
@@ -133,7 +136,10 @@ class FlowField:
             step = np.stack(((yy * bx - xy * by), (xx * by - xy * bx)), axis=1) * scale_back[:, None]
             shift = shift - np.clip(step, -2.0, 2.0)
         seen = _at(after, x + shift[:, :1], y + shift[:, 1:])
-        return (shift / scale).astype(np.float32), _correlation(model, seen)
+        wrong = seen - model
+        wrong -= wrong.mean(axis=1, keepdims=True)
+        rate = _growth(x, y, gx, gy, wrong)
+        return (shift / scale).astype(np.float32), _correlation(model, seen), rate
 
 
 def _slopes(plane: Plane) -> tuple[Plane, Plane]:
@@ -175,3 +181,21 @@ def _correlation(a: Plane, b: Plane) -> Floats:
     textured = (spread_a > LEAST_TEXTURE) & (spread_b > LEAST_TEXTURE)
     both = (a * b).mean(axis=1) / np.maximum(spread_a * spread_b, 1e-6)
     return np.where(textured, both, 0.0).astype(np.float64)
+
+
+def _growth(x: Plane, y: Plane, gx: Plane, gy: Plane, wrong: Plane) -> Floats:
+    """How much boxes grew, as a rate: the spread about their centres that explains what shifts leave wrong.
+
+    One step of the same method with one more parameter; growth is small between two frames.
+
+    Args:
+        x: pixel coordinates of the grids, (n, POINTS ** 2).
+        y: likewise.
+        gx: slopes there before.
+        gy: likewise.
+        wrong: luma after, at the shifted places, less luma before.
+    """
+    along = gx * (x - x.mean(axis=1, keepdims=True)) + gy * (y - y.mean(axis=1, keepdims=True))
+    told = (along * along).sum(axis=1)
+    rate: Floats = (-(along * wrong).sum(axis=1) / ((1 + GROWTH_DOUBT) * told + 1e-3)).astype(np.float64)
+    return rate

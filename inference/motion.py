@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.field import Motion, MotionField
+from inference.field import Motion, MotionField, Moved
 from inference.flow import FlowField, Luma, Pyramid
 from inference.kalman import Floats, KalmanBank, MotionSettings, to_centre, to_corners
 
@@ -41,8 +41,8 @@ WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]])
 class Field(Protocol):
     """The motion from one frame to the next."""
 
-    def shift(self, boxes: NDArray[np.floating], guess: Floats) -> tuple[Floats, Floats]:
-        """How far boxes of the frame before moved, (n, 2), and how believable that is, (n,)."""
+    def shift(self, boxes: NDArray[np.floating], guess: Floats) -> Moved:
+        """How far boxes of the frame before moved and grew, and how believable that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,14 @@ class Followed:
 
     Attributes:
         shift: how far the boxes' centres moved, float64 (n, 2).
+        grown: factor of their sizes, (n,).
         sure: how much of that the picture showed, (n,) in 0..1; the rest is the filter's guess.
         camera: how far the picture as a whole moved, (2,).
         cut: another scene began in between.
     """
 
     shift: Floats
+    grown: Floats
     sure: Floats
     camera: Floats
     cut: bool
@@ -73,8 +75,7 @@ class _Step:
     dear: bool = False
     other: Field | None = None
     generation: int = -1
-    shift: Floats | None = None
-    sure: Floats | None = None
+    moved: Moved | None = None
 
 
 class MotionPath:
@@ -189,6 +190,8 @@ class MotionPath:
         now_ns, speed = self.base_ns, bank.pace() if speed is None else speed
         total: Floats = np.zeros((len(bank) + 1, 2))  # the last row is the whole picture: the camera
         sure: Floats = np.zeros(len(bank) + 1)
+        grown: Floats = np.ones(len(bank) + 1)
+        seen: Floats = bank.speed[:, :2].copy()
         cut = False
         thrifty = thrifty and pts_ns - self.base_ns <= 1.5 * self._frame_ns
         for step in self._steps:
@@ -202,35 +205,52 @@ class MotionPath:
             if thrifty and step.dear:
                 continue
             begin_ns, end_ns = max(step.start_ns, now_ns), min(step.end_ns, pts_ns)
-            moved, shown = self._work_out(step, bank, total)
-            total += moved * ((end_ns - begin_ns) / (step.end_ns - step.start_ns))
-            sure += shown * ((end_ns - begin_ns) / (pts_ns - self.base_ns))
+            moved = self._work_out(step, bank, (total, grown, seen))
+            part = (end_ns - begin_ns) / (step.end_ns - step.start_ns)
+            speed_seen = moved.shift[:-1] / ((step.end_ns - step.start_ns) / 1e9)
+            seen += moved.sure[:-1, None] * (speed_seen - seen)
+            total += moved.shift * part
+            grown *= 1.0 + (moved.grown - 1.0) * part
+            sure += moved.sure * ((end_ns - begin_ns) / (pts_ns - self.base_ns))
             now_ns = end_ns
         if now_ns < pts_ns:
             total[:-1] += speed * self._faded_s(now_ns, pts_ns)
-        return Followed(total[:-1], sure[:-1], total[-1], cut)
+        return Followed(total[:-1], grown[:-1], sure[:-1], total[-1], cut)
 
     def _faded_s(self, from_ns: int, to_ns: int) -> float:
         """Seconds of full velocity that a fading one is worth."""
         fade_s = self._settings.fade_s
         return fade_s * (1.0 - math.exp(-max(0, to_ns - from_ns) / 1e9 / fade_s))
 
-    def _work_out(self, step: _Step, bank: KalmanBank, moved: Floats) -> tuple[Floats, Floats]:
-        """What `step` does to boxes that have `moved` this far before it, and to the whole picture."""
-        if step.shift is not None and step.sure is not None and step.generation == self._generation:
-            return step.shift, step.sure
-        guess = np.zeros_like(moved)
-        guess[:-1] = bank.speed[:, :2] * ((step.end_ns - step.start_ns) / 1e9)
+    def _work_out(self, step: _Step, bank: KalmanBank, so_far: tuple[Floats, Floats, Floats]) -> Moved:
+        """What `step` does to the boxes and to the whole picture.
+
+        Args:
+            step: the motion.
+            bank: the boxes.
+            so_far: how far boxes and picture went before the step, how much they grew, and at what velocity
+                the boxes were seen to move last.
+        """
+        if step.moved is not None and step.generation == self._generation:
+            return step.moved
+        before, grown, seen = so_far
+        guess = np.zeros_like(before)
+        guess[:-1] = seen * ((step.end_ns - step.start_ns) / 1e9)
         state = bank.state.copy()
-        state[:, :2] += moved[:-1]
+        state[:, :2] += before[:-1]
+        state[:, 2:] *= grown[:-1, None]
         boxes = np.concatenate((to_corners(state), WHOLE))
-        step.shift, step.sure = step.field.shift(boxes, guess)
+        moved = step.moved = step.field.shift(boxes, guess)
         step.generation = self._generation
+        camera = moved.shift[-1]
+        if moved.sure[-1] > SURE and float(np.abs(camera).max()) > STILL:
+            # what nobody tells of moves with the picture rather than as it did before the camera moved
+            moved.shift[moved.sure == 0] = camera
         if step.other is not None:
             told = step.other.shift(boxes[:-1], guess[:-1])
-            self._check((step.shift[:-1], step.sure[:-1]), told)
+            self._check((moved.shift[:-1], moved.sure[:-1]), (told.shift, told.sure))
             step.other = None
-        return step.shift, step.sure
+        return moved
 
     def _check(self, one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> None:
         """Two sources' word on the same boxes: vectors that contradict the flow lose their credit."""

@@ -367,6 +367,7 @@ class Tracker:
             if seen.cut:
                 return None
             state[:, :2] += seen.shift
+            state[:, 2:] *= seen.grown[:, None]
         return state
 
     def _ease(self, shown: dict[int, Floats], newest_ns: int) -> None:

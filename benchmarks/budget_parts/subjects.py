@@ -183,7 +183,9 @@ def _sections(scenario: Scenario, folder: Path, enough_hz: int) -> dict[str, dic
         inference |= {"detector": str(model), "rungs": list(ONE_RUNG)}
     else:
         inference["detector"] = str(YOLOX)
-    return {"inference": inference, "catalog": {"feed": str(catalogue(folder))}}
+    # The recorder is full before memory is looked at.
+    full: dict[str, object] = {"keep_ms": int(1000 * SETTLE_S)}
+    return {"inference": inference, "catalog": {"feed": str(catalogue(folder))}, "search": full}
 
 
 def dropped(server: Engine) -> int:

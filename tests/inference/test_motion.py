@@ -79,7 +79,7 @@ def test_unmeasured_speed_fades() -> None:
 
 
 def test_codec_vectors_inside_a_box_shift_it() -> None:
-    shift, sure = MotionField(vectors(0.02, -0.01)).shift(BOX, STILL)
+    shift, sure, _ = MotionField(vectors(0.02, -0.01)).shift(BOX, STILL)
     assert sure[0] == 1.0
     np.testing.assert_allclose(shift, [[0.02, -0.01]], atol=1e-6)
 
@@ -87,14 +87,63 @@ def test_codec_vectors_inside_a_box_shift_it() -> None:
 def test_the_median_ignores_a_hand_passing_by() -> None:
     field = vectors(0.02, 0.0)
     field[::5, 2:] = 0.3
-    shift, sure = MotionField(field).shift(BOX, STILL)
+    shift, sure, _ = MotionField(field).shift(BOX, STILL)
     np.testing.assert_allclose(shift, [[0.02, 0.0]], atol=1e-6)
     assert sure[0] > 0.5
 
 
+def spreading(middle: float) -> NDArray[np.float32]:
+    """Vectors that lead away from (`middle`, 0.5), by 1.2 % of the way."""
+    field = vectors(0.0, 0.0)
+    field[:, 2:] = 0.012 * (field[:, :2] - np.array([middle, 0.5], np.float32))
+    return field
+
+
+def test_vectors_that_spread_make_the_box_grow() -> None:
+    box = np.array([[0.3, 0.3, 0.7, 0.7]], np.float32)
+    shift, sure, grown = MotionField(spreading(0.5), (320, 320)).shift(box, STILL)
+    assert np.abs(shift).max() < 0.002
+    assert sure[0] > 0.9
+    assert 1.004 < grown[0] <= 1.012, "quantised vectors are believed by half"
+    steady = MotionField(vectors(0.02, -0.01), (320, 320)).shift(box, STILL)
+    assert steady.grown[0] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_box_that_grew_is_followed_at_its_new_size() -> None:
+    bank, path = KalmanBank(MotionSettings()), MotionPath(MotionSettings())
+    bank.add(BOX)
+    path.rebase(MS)
+    for frame in range(1, 4):
+        path.add(spreading(0.45), MS + frame * 33 * MS, size=(320, 320))
+    one, three = (path.follow(bank, MS + frames * 33 * MS).grown[0] for frames in (1, 3))
+    assert one > 1.002
+    assert three == pytest.approx(one**3, rel=0.01)
+
+
+def test_what_nobody_tells_of_moves_with_the_camera() -> None:
+    bank, path = KalmanBank(MotionSettings()), MotionPath(MotionSettings())
+    bank.add(BOX)
+    path.rebase(MS)
+    field = vectors(0.03, 0.0)
+    hidden = np.abs(field[:, 0] - 0.45) < 0.12  # the encoder predicted nothing around the box
+    path.add(field[~hidden], MS + 33 * MS, size=(320, 320))
+    followed = path.follow(bank, MS + 33 * MS)
+    assert followed.sure[0] == 0
+    assert followed.shift[0] == pytest.approx([0.03, 0.0], abs=0.001)
+
+
+def test_the_velocity_seen_last_is_where_the_next_look_begins() -> None:
+    bank, path = KalmanBank(MotionSettings()), MotionPath(MotionSettings())
+    bank.add(BOX)
+    path.rebase(MS)
+    path.add(vectors(0.02, 0.0, 0.3, 0.7), MS + 33 * MS, size=(320, 320))
+    path.add(vectors(0.0, 0.0)[:1], MS + 66 * MS, size=(320, 320))  # nothing is told
+    assert path.follow(bank, MS + 66 * MS).shift[0, 0] == pytest.approx(0.04, abs=0.004)
+
+
 def test_too_few_vectors_give_no_answer() -> None:
     tiny = np.array([[0.4, 0.4, 0.41, 0.41]], np.float32)
-    shift, sure = MotionField(vectors(0.02, 0.0)).shift(tiny, STILL + 0.01)
+    shift, sure, _ = MotionField(vectors(0.02, 0.0)).shift(tiny, STILL + 0.01)
     assert sure[0] == 0.0 and shift.tolist() == [[0.01, 0.01]]
 
 

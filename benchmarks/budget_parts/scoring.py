@@ -22,6 +22,7 @@ IOUS = np.arange(0.5, 0.96, 0.05)
 RARE = 0.05
 """Classes in less than this share of the frames are left out: a handful of boxes is noise."""
 MS = 1e-6
+TICK_NS = 5_000_000
 
 Found = tuple[float, float, float, float, float, str]
 """One box: x0 y0 x1 y1 in 0..1, score, class."""
@@ -144,18 +145,23 @@ def _arrivals(answers: Sequence[Answer]) -> list[tuple[int, int]]:
 
 
 def staleness_ms(answers: Sequence[Answer], frame_ms: float) -> list[float]:
-    """Whenever an answer leaves: how far the newest arrived frame is ahead of the newest measured one."""
+    """How far the newest arrived frame is ahead of the newest measured one that is out, every `TICK_NS`.
+
+    At instants, not at answers: who answers rarely is stale in between.
+    """
     arrivals = [at for _, at in _arrivals(answers)]
     first = min((answer.frame for answer in answers), default=0)
-    measured, found = -1, []
-    for answer in sorted(answers, key=lambda one: one.sent_ns):
-        if answer.measured:
-            measured = max(measured, answer.frame)
-        if measured >= 0:
-            come = first + bisect_right(arrivals, answer.sent_ns) - 1
-            late_ms = (answer.sent_ns - arrivals[-1]) * MS  # frames after the last answered one came too
-            beyond = max(0, int(late_ms / frame_ms)) if come == first + len(arrivals) - 1 else 0
-            found.append((max(come, answer.frame) + beyond - measured) * frame_ms)
+    measured = sorted((one.sent_ns, one.frame) for one in answers if one.measured)
+    if not measured:
+        return []
+    newest, at, found = -1, 0, []
+    for now_ns in range(measured[0][0], max(one.sent_ns for one in answers) + 1, TICK_NS):
+        while at < len(measured) and measured[at][0] <= now_ns:
+            newest, at = max(newest, measured[at][1]), at + 1
+        come = first + bisect_right(arrivals, now_ns) - 1
+        if now_ns > arrivals[-1]:  # frames after the last answered one came too
+            come += int((now_ns - arrivals[-1]) * MS / frame_ms)
+        found.append(max(0, come - newest) * frame_ms)
     return found
 
 

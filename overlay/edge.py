@@ -59,6 +59,7 @@ class GatewaySettings:
         close_ms: how long a closing handshake may take.
         linger_ms: how long a stream is followed after its last viewer left, so that one who comes back finds
             the history of what was shown.
+        keep_ms: samples of so long are kept: taps on older frames are not known any more.
         chunk: viewers written to before other work gets its turn.
         not_sent_low_water: bytes the kernel may hold that are not sent yet (TCP_NOTSENT_LOWAT).
     """
@@ -72,6 +73,7 @@ class GatewaySettings:
     keepalive_ms: int = 20_000
     close_ms: int = 2_000
     linger_ms: int = 10_000
+    keep_ms: int = 20_000
     chunk: int = 256
     not_sent_low_water: int = 2_048
 

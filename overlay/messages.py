@@ -19,6 +19,8 @@ COORD = 10_000
 """Coordinate scale: 0..COORD across the picture."""
 
 MAX_INBOUND_BYTES = 1024
+MAX_BACK_MS = 60_000
+"""How far back a viewer who joins may ask for positions."""
 
 EXACT, SIMILAR, UNSURE = 0, 1, 2
 """Match states on the wire."""
@@ -205,10 +207,15 @@ class Resume(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Hello(Struct, frozen=True, tag_field="t", tag="hello", forbid_unknown_fields=True):
-    """First message of a viewer, within five seconds."""
+    """First message of a viewer, within five seconds.
+
+    Attributes:
+        back_ms: its picture is behind (a playlist): it also needs the measured positions of so long ago.
+    """
 
     v: int
     resume: Resume | None = None
+    back_ms: Annotated[int, Meta(ge=0, le=MAX_BACK_MS)] = 0
 
 
 class Tap(Struct, frozen=True, tag_field="t", tag="tap", forbid_unknown_fields=True):

@@ -37,7 +37,7 @@ class OverlayReplica:
         snapshot: where to start.
         tail: events that led to it, oldest first, for viewers who resume.
         tail_limit: events kept for them.
-        history: samples kept for taps; at least 15 s.
+        keep_ns: samples of so long are kept for taps, and for viewers whose picture is behind.
     """
 
     def __init__(
@@ -46,9 +46,10 @@ class OverlayReplica:
         tail: tuple[Event, ...] = (),
         *,
         tail_limit: int = 256,
-        history: SampleHistory | None = None,
+        keep_ns: int = 20_000_000_000,
     ) -> None:
-        self.history = history or SampleHistory()
+        self._keep_ns = keep_ns
+        self.history = SampleHistory(keep_ns)
         self._state = snapshot
         self._tail: deque[tuple[Event, Snapshot | None]] = deque(maxlen=tail_limit)
         self._newest = snapshot.pos
@@ -62,7 +63,7 @@ class OverlayReplica:
     def reset(self, snapshot: Snapshot, tail: tuple[Event, ...] = ()) -> None:
         """Start again from another snapshot. The history of samples stays, unless it is another log's."""
         if snapshot.log != self._state.log:
-            self.history = SampleHistory()
+            self.history = SampleHistory(self._keep_ns)
             self._newest = None
         self._state = replace(snapshot, pos=None)
         self._newest = snapshot.pos or self._newest

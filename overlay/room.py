@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Protocol
 
-from overlay.binary import encode_positions
+from overlay.binary import MAX_SAMPLES, encode_positions
 from overlay.bus.base import Bus, BusItem, EventItem, PositionsItem, SnapshotItem
 from overlay.edge import GatewaySettings
 from overlay.errors import BusError, MessageError
@@ -22,6 +22,7 @@ from stream.types import MediaTime, StreamId
 log = logging.getLogger(__name__)
 
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+_PAST_MS = 200
 _HEAD_START_MS = 40
 """A frame and the way to the viewer: a prediction goes out so much sooner than its detection is missed."""
 
@@ -75,6 +76,7 @@ class Room:
         self._turn = 0
         self._reported: tuple[MediaTime, ...] | None = None
         self._complete: bytes | None = None
+        self._past: tuple[int, int, list[bytes]] = (0, 0, [])
 
     def __len__(self) -> int:
         return len(self._joined)
@@ -115,6 +117,22 @@ class Room:
                 self._complete = text_frame(encode(catchup.snapshot))
             return [self._complete]
         return [text_frame(encode(catchup.snapshot)), *(text_frame(encode(e)) for e in catchup.events)]
+
+    def past(self, back_ms: int) -> list[bytes]:
+        """Measured positions that came in the last `back_ms`, oldest first, as websocket frames.
+
+        Made once for all who join within `_PAST_MS`; later ones are in the messages that follow.
+        """
+        assert self.replica is not None
+        now_ns = self._clock.now_ns()
+        made_ns, made_back_ms, frames = self._past
+        if frames and back_ms == made_back_ms and now_ns - made_ns < _PAST_MS * 1_000_000:
+            return frames
+        samples = self.replica.history.since(now_ns - back_ms * 1_000_000)
+        parts = [samples[first : first + MAX_SAMPLES] for first in range(0, len(samples), MAX_SAMPLES)]
+        frames = [text_frame(encode(Positions(tuple(part)))) for part in parts]
+        self._past = now_ns, back_ms, frames
+        return frames
 
     def sent(self, frame: PositionsFrame) -> None:
         """A member wrote `frame` to its transport."""
@@ -200,7 +218,9 @@ class Room:
 
     def _restart(self, item: SnapshotItem) -> None:
         if self.replica is None:
-            self.replica = OverlayReplica(item.snapshot, item.tail)
+            self.replica = OverlayReplica(
+                item.snapshot, item.tail, keep_ns=self._settings.keep_ms * 1_000_000
+            )
             for member in list(self._joined):
                 member.sync()
             return

@@ -108,6 +108,15 @@ class SampleHistory:
         self._prune(now_ns)
         return True
 
+    def since(self, received_ns: int) -> list[Sample]:
+        """Measured samples that arrived from then on, each epoch's by media time."""
+        return [
+            epoch.measured[ticks]
+            for epoch in self._epochs.values()
+            for ticks in epoch.ticks
+            if epoch.received_ns[ticks] >= received_ns
+        ]
+
     def layers(self, time: MediaTime) -> tuple[Layer, ...] | Absent:
         """What may have been on that frame, best knowledge first.
 

@@ -59,6 +59,7 @@ class Sync:
     """Make the snapshot, send it, then call `ViewerSession.synced`."""
 
     resume: Resume | None
+    back_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ class ViewerSession:
                 *self._close(CloseCode.NOT_UNDERSTOOD, "protocol version"),
             ]
         self.state = State.SYNC
-        return [Sync(message.resume)]
+        return [Sync(message.resume, message.back_ms)]
 
     def _hello_again(self, _message: ViewerMessage, _now_ns: int) -> list[Action]:
         return self._fault("hello-twice", "got a second hello, expected one per connection; reconnect")

@@ -56,6 +56,7 @@ class Viewer:
 
     __slots__ = (
         "_admission",
+        "_back_ms",
         "_hub",
         "_last_ns",
         "_resume",
@@ -79,6 +80,7 @@ class Viewer:
         self._session = ViewerSession(now_ns, hub.settings.session)
         self._room: Room | None = None
         self._resume: Resume | None = None
+        self._back_ms = 0
         self._waits_since_ns: int | None = None
         self._last_ns = now_ns
 
@@ -184,7 +186,8 @@ class Viewer:
         if self._room.behind(self._resume) and waited_ns < self._hub.settings.catch_up_ms * _MS:
             return
         self._waits_since_ns = None
-        self.outbox.snapshot(self._room.catch_up(self._resume))
+        past = self._room.past(self._back_ms) if self._back_ms else []
+        self.outbox.snapshot([*self._room.catch_up(self._resume), *past])
         self._room.go_live(self)
         self._session.synced()
         self.flush(self._hub.clock.now_ns())
@@ -208,8 +211,8 @@ class Viewer:
         stream, viewer = self._admission.stream, self._admission.viewer
         for action in actions:
             match action:
-                case Sync(resume):
-                    self._begin_sync(resume)
+                case Sync(resume, back_ms):
+                    self._begin_sync(resume, back_ms)
                 case AskTap(tap):
                     if self._room is not None and self._room.replica is not None:
                         self._hub.desk.ask(stream, viewer, tap, self._room.replica, self)
@@ -225,8 +228,8 @@ class Viewer:
                     self._hub.closed[int(code)] += 1
                     self._wire.shut(int(code), reason)
 
-    def _begin_sync(self, resume: Resume | None) -> None:
-        self._resume = resume
+    def _begin_sync(self, resume: Resume | None, back_ms: int) -> None:
+        self._resume, self._back_ms = resume, back_ms
         self._waits_since_ns = self._hub.clock.now_ns()
         self._room = self._hub.room(self._admission.stream)
         self._room.join(self)

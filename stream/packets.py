@@ -57,6 +57,8 @@ def open_media(url: str, file: IO[bytes] | None = None) -> Any:
     """
     shown = repr(_without_secrets(url))
     options = {"rtsp_transport": "tcp"} if url.startswith("rtsp") else {}
+    if is_playlist(url):
+        options["live_start_index"] = "-1"  # of a live list the newest: its viewers are some segments behind
     try:
         if file is not None:
             container = av.open(file, format="mpegts")
@@ -73,6 +75,11 @@ def open_media(url: str, file: IO[bytes] | None = None) -> Any:
         container.close()
         raise SourceError(f"source {shown}: got no video stream, expected one", code="source-no-video")
     return container
+
+
+def is_playlist(url: str) -> bool:
+    """Whether an address names an HLS playlist (RFC 8216): others may play the very same one."""
+    return urlsplit(url).path.lower().endswith(".m3u8")
 
 
 def _without_secrets(url: str) -> str:

@@ -201,6 +201,9 @@ class StreamSink(Protocol):
     def on_encoded(self, frame: EncodedFrame) -> None:
         """An encoded frame, in decoding order, before it is decoded."""
 
+    def next_epoch(self, epoch: int) -> int:
+        """The timestamps start anew within a connection (a playlist's may): number of what follows."""
+
     def on_dropped(self, reason: str, count: int = 1) -> None:
         """Frames that never reached `on_frame`: ``"undecodable"``, ``"decoder-full"``, ``"late"``."""
 

@@ -28,6 +28,7 @@ from vitrine.http_orders import OrdersApi
 from vitrine.http_replay import Replays
 from vitrine.http_rtc import RtcEndpoints
 from vitrine.http_search import SearchEndpoints
+from vitrine.http_watch import WatchEndpoints
 from vitrine.keys import Keys
 from vitrine.recognition import Recognition
 from vitrine.status import engine_figures, node_record, not_ready, told_figures
@@ -121,6 +122,7 @@ class Server:
             *HostApi(engine).routes(),
             *OrdersApi(engine).routes(),
             *Replays(self._config.server.data_dir, engine.auth, engine.shop.cards).routes(),
+            *WatchEndpoints(self._config, engine.auth).routes(pages=engine.role != "ingest"),
             web.get("/ws/{stream}", upgrade),
         ]
         self._forward = Forward(engine.auth)

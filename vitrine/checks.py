@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import tempfile
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,9 +15,11 @@ from urllib.parse import SplitResult, urlsplit
 from inference.describe import describe_model
 from inference.embedded import DETECTOR, EMBEDDER, embedded_model
 from stream.errors import EngineError
+from stream.packets import is_playlist
 from vitrine.config import Config
 from vitrine.keys import load_keys
 from vitrine.recognition import detector_settings, plain_settings
+from vitrine.settings import EVERY_STREAM
 from vitrine.shared_index import check_server
 from vitrine.tls import context_for
 
@@ -59,6 +62,7 @@ def run_checks(config: Config) -> Iterator[Check]:
     yield _guard("bus", lambda: _bus(config))
     yield _guard("catalogue", lambda: _feed(config))
     yield _guard("product index", lambda: _index(config))
+    yield _guard("playlists", lambda: _playlists(config))
     yield _guard("exposure", lambda: _exposure(config))
 
 
@@ -213,6 +217,45 @@ def _feed(config: Config) -> tuple[Verdict, str]:
     if not Path(feed).is_file():
         return Verdict.FAILED, f"{feed}: no such file; set catalog.feed"
     return Verdict.OK, feed
+
+
+def _playlists(config: Config) -> tuple[Verdict, str]:
+    if not config.playlists:
+        return Verdict.OK, "none: viewers watch WHEP"
+    for stream in config.playlists:
+        source = config.sources[stream].reveal() if stream in config.sources else ""
+        if stream != EVERY_STREAM and not is_playlist(source):
+            words = (
+                f"{stream}: viewers watch a playlist but its source is none: hotspots do not fit its frames"
+            )
+            return Verdict.WARNING, f"{words}. Name the playlist in [sources] too"
+    plain = [url for url in config.playlists.values() if url.startswith("http:")]
+    if plain and not config.loopback:
+        return Verdict.WARNING, f"{plain[0]}: pages served by https cannot play it; give its https address"
+    for stream in config.playlists:
+        address = config.playlist_of(stream)
+        if stream != EVERY_STREAM and "://" in address:
+            _fetch_playlist(address)
+    return Verdict.OK, ", ".join(config.playlists)
+
+
+def _fetch_playlist(address: str) -> None:
+    """As a viewer's page does.
+
+    Raises:
+        EngineError: it is not there, is no playlist, or may not be read by pages of other hosts.
+    """
+    request = urllib.request.Request(address, headers={"Origin": "https://vitrine.invalid"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:  # noqa: S310
+            begins, shared = reply.read(7), reply.headers.get("Access-Control-Allow-Origin")
+    except (OSError, ValueError) as error:
+        raise EngineError(f"{address}: {error}; is it on the air?", code="playlist") from None
+    if begins != b"#EXTM3U":
+        raise EngineError(f"{address}: got no HLS playlist, expected one", code="playlist")
+    if not shared:
+        words = "pages of other hosts may not read it; have its server send Access-Control-Allow-Origin"
+        raise EngineError(f"{address}: {words}", code="playlist")
 
 
 def _exposure(config: Config) -> tuple[Verdict, str]:

@@ -56,7 +56,7 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
     f.name: tuple(k.name for k in msgspec.structs.fields(f.type)) if isinstance(f.type, type) else ()
     for f in msgspec.structs.fields(Config)
 }
-_FREE_SECTIONS = ("sources", "republish")
+_FREE_SECTIONS = ("sources", "republish", "playlists")
 _PATHS = {
     ("server", "data_dir"),
     ("server", "cert"),

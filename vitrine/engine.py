@@ -18,7 +18,7 @@ from overlay.edge import GatewaySettings
 from overlay.errors import FeedError
 from overlay.gateway import Gateway
 from overlay.hotspots import HotspotSettings
-from overlay.messages import Report, TapResult
+from overlay.messages import MAX_BACK_MS, Report, TapResult
 from overlay.publisher import StreamPublisher
 from overlay.state import OverlayAuthor
 from overlay.taps import TapOutcome
@@ -139,7 +139,7 @@ class Engine:
             on_tap=self._on_tap,
             on_report=self._on_report,
             on_seen=self.shop.on_seen,
-            settings=GatewaySettings(),
+            settings=GatewaySettings(keep_ms=MAX_BACK_MS) if config.playlists else GatewaySettings(),
         )
         self.gateway.on_positions_sent = self._on_positions_sent
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())

@@ -112,6 +112,10 @@ class _Newest:
     def on_encoded(self, frame: EncodedFrame) -> None:
         """Nobody watches."""
 
+    def next_epoch(self, epoch: int) -> int:
+        """The next one."""
+        return epoch + 1
+
     def on_dropped(self, reason: str, count: int = 1) -> None:
         """Nothing to do."""
 

@@ -22,6 +22,16 @@ CSP = (
     "connect-src 'self' ws: wss:; style-src 'self'; script-src 'self'; "
     "object-src 'none'; base-uri 'none'; form-action 'self'"
 )
+
+
+def admitting(origin: str) -> str:
+    """The policy of a page that plays video from `origin` too (or from a scheme such as ``https:``)."""
+    if not origin:
+        return CSP
+    policy = CSP.replace("connect-src 'self'", f"connect-src 'self' {origin}")
+    return policy.replace("media-src 'self'", f"media-src 'self' {origin}")
+
+
 _SECURITY_HEADERS = {
     "Content-Security-Policy": CSP,
     "X-Content-Type-Options": "nosniff",
@@ -30,7 +40,6 @@ _SECURITY_HEADERS = {
 }
 _PAGES = {
     "/": "index.html",
-    "/watch/{stream}": "watch.html",
     "/host/{stream}": "host.html",
     "/operator": "operator.html",
 }

@@ -19,14 +19,12 @@ from overlay.messages import Card
 from stream.errors import EngineError
 from stream.types import StreamId, stream_id
 from vitrine.auth import Authenticator, Role
-from vitrine.http import CSP, WEB, static_file
+from vitrine.http import WEB, admitting, static_file
 from vitrine.http_api import json_reply
 from vitrine.tagging.page import CARDS, FACTS, MANIFEST, PAGE
 from vitrine.tagging.plan import REPLAYS
 
-_CSP: Final = CSP.replace("connect-src 'self'", "connect-src 'self' https:").replace(
-    "media-src 'self'", "media-src 'self' https:"
-)
+_CSP: Final = admitting("https:")
 """A replay may come from a CDN: media and playlists of other addresses, over https."""
 
 

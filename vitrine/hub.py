@@ -295,6 +295,12 @@ class _ConnectionSink:
         if self._current():
             self._runtime.pipeline.on_encoded(frame)
 
+    def next_epoch(self, epoch: int) -> int:
+        if self._runtime.active == epoch == self._epoch:
+            self._runtime.epoch += 1
+            self._epoch = self._runtime.epoch
+        return self._epoch
+
     def on_dropped(self, reason: str, count: int = 1) -> None:
         self._runtime.pipeline.on_dropped(reason, count)
 

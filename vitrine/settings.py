@@ -16,7 +16,7 @@ from msgspec import Meta, Struct, field
 
 from inference.types import Rung
 from stream.types import stream_id
-from vitrine.addresses import is_loopback, web_url
+from vitrine.addresses import is_loopback, playlist_url, web_url
 from vitrine.secret import Secret as Secret
 from vitrine.studio.settings import FleetConfig
 
@@ -26,7 +26,7 @@ Kilobits = Annotated[int, Meta(ge=50, le=100_000)]
 Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 EVERY_STREAM = "*"
-"""Name in [republish] that stands for all streams without an entry of their own."""
+"""Name in [republish] and [playlists] that stands for all streams without an entry of their own."""
 
 _RUNG = re.compile(r"(\d{2,4})(?:x(\d{2,4}))?")
 _OTHER = re.compile(r"(.+\.onnx)(?:@(.*))?")
@@ -335,10 +335,11 @@ class AuthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole configuration, read once. Two sections map stream names to addresses.
+    """The whole configuration, read once. Three sections map stream names to addresses.
 
-    [sources]: where a stream is pulled from. [republish]: where it is sent on to by WHIP; the name "*" stands
-    for every stream, {stream} in the address for its name.
+    [sources]: where a stream is pulled from. [republish]: where it is sent on to by WHIP. [playlists]: the
+    HLS playlist that its viewers watch instead of WHEP; public. In the last two the name "*" stands for every
+    stream, {stream} in the address for its name.
     """
 
     server: ServerConfig = field(default_factory=ServerConfig)
@@ -352,6 +353,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     auth: AuthConfig = field(default_factory=AuthConfig)
     sources: dict[str, Secret] = field(default_factory=dict)
     republish: dict[str, Secret] = field(default_factory=dict)
+    playlists: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.bus.alone and self.fleet.role != "all":
@@ -363,6 +365,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 stream_id(name)
             if urlsplit(url.reveal()).scheme not in ("whip", "whips"):
                 raise ValueError(f"republish {name!r}: expected an address such as whips://TOKEN@host/path")
+        for name, address in self.playlists.items():
+            if name != EVERY_STREAM:
+                stream_id(name)
+            playlist_url(f"playlist {name!r}", address)
         for name, url in self.sources.items():
             stream_id(name)
             if not url:
@@ -372,6 +378,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Where `stream` is sent on to; empty when nowhere."""
         url = self.republish.get(stream) or self.republish.get(EVERY_STREAM)
         return url.reveal().replace("{stream}", stream) if url else ""
+
+    def playlist_of(self, stream: str) -> str:
+        """The HLS playlist that viewers of `stream` watch; empty where they watch WHEP."""
+        address = self.playlists.get(stream) or self.playlists.get(EVERY_STREAM) or ""
+        return address.replace("{stream}", stream)
 
     @property
     def loopback(self) -> bool:

@@ -57,6 +57,10 @@ class _Sink:
         """A packet of the publisher."""
         self._relay.push(frame)
 
+    def next_epoch(self, epoch: int) -> int:
+        """The next one."""
+        return epoch + 1
+
     def on_dropped(self, reason: str, count: int = 1) -> None:
         """Not needed."""
 

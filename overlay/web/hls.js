@@ -7,24 +7,33 @@
  * one may count from 0: compare the first frame's `mediaTime` with the track's first time once, and tell the element
  * (`track-offset`).
  *
+ * Timestamps that start anew (a discontinuity, an encoder that was started again) cannot stay as they are: the player's clock
+ * goes on, and such a *run* is put behind what came before it. `Runs` knows by how much, so that a frame's own timestamp can
+ * still be told.
+ *
+ * A live list is joined at its hold-back from the end. Who falls out of its window, or far behind, is put there again.
+ *
  * Two parts: the core reads playlists and boxes, without a document; `HlsPlayer` holds the buffers and fetches.
- * Left out: encryption (refused in words), timestamps that start anew at a discontinuity, subtitles, changing quality while
- * playing.
+ * Left out: encryption (refused in words), subtitles, partial segments, changing quality while playing.
  */
 
 const AHEAD_S = 20; // fetched beyond the picture on screen
 const BEHIND_S = 30; // kept before it
-const EDGE_SEGMENTS = 3; // a live list is joined so many segments from its end (RFC 8216, 6.3.3)
+const HOLD_BACK_TARGETS = 3; // a live list is joined so many target durations from its end (RFC 8216, 6.3.3)
+const LATE_TARGETS = 3; // so many more behind, and the picture is put there again
+const AWAY_S = 1_000_000; // where a run's first segment is put to see where its timestamps begin
+const STARTED_ANEW = 1_000_000; // added to the number of runs each time a whole list starts anew
+const LIST_SHORTER = 3; // an older copy of a list may end so many segments earlier; one that ends before that is another
 const RETRIES = 4;
 const NATIVE_TYPE = "application/vnd.apple.mpegurl";
 
 // ---- core ------------------------------------------------------------------------------------------------------------
 
 /** @typedef {{url: string, range: [number, number]|null}} Part  range: first byte, and bytes */
-/** @typedef {Part & {number: number, duration: number, map: Part|null, jump: boolean}} Segment  jump: timestamps start anew */
+/** @typedef {Part & {number: number, duration: number, map: Part|null, run: number}} Segment  run: number of discontinuities before it */
 /** @typedef {{url: string, bandwidth: number, height: number, codecs: string, audio: string}} Variant */
 /**
- * @typedef {{segments: Segment[], ended: boolean, target: number}} MediaList
+ * @typedef {{segments: Segment[], ended: boolean, target: number, holdBack: number}} MediaList  seconds
  * @typedef {{variants: Variant[], audio: Map<string, string>}} MasterList  audio: address by group
  */
 
@@ -71,12 +80,12 @@ function parseMaster(lines, base) {
 }
 
 function parseMedia(lines, base) {
-  const list = { segments: [], ended: false, target: 6 };
+  const list = { segments: [], ended: false, target: 6, holdBack: 0 };
   let number = 0;
   let duration = 0;
   let range = null;
   let map = null;
-  let jump = false;
+  let run = 0;
   const ends = new Map(); // a range without an offset goes on where the last one of that file ended
   const bytes = (text, url) => {
     const [length, from] = text.split("@").map(Number);
@@ -88,13 +97,15 @@ function parseMedia(lines, base) {
     const [tag, rest] = split(line);
     if (line && !line.startsWith("#")) {
       const url = new URL(line, base).href;
-      list.segments.push({ url, range: range && bytes(range, url), number: number++, duration, map, jump });
-      [duration, range, jump] = [0, null, false];
+      list.segments.push({ url, range: range && bytes(range, url), number: number++, duration, map, run });
+      [duration, range] = [0, null];
     } else if (tag === "#EXT-X-MEDIA-SEQUENCE") number = Number(rest) || 0;
     else if (tag === "#EXT-X-TARGETDURATION") list.target = Number(rest) || 6;
     else if (tag === "#EXTINF") duration = Number.parseFloat(rest) || 0;
     else if (tag === "#EXT-X-BYTERANGE") range = rest;
-    else if (tag === "#EXT-X-DISCONTINUITY") jump = true;
+    else if (tag === "#EXT-X-DISCONTINUITY") run++;
+    else if (tag === "#EXT-X-DISCONTINUITY-SEQUENCE") run = Number(rest) || 0;
+    else if (tag === "#EXT-X-SERVER-CONTROL") list.holdBack = Number(parseAttributes(rest)["HOLD-BACK"]) || 0;
     else if (tag === "#EXT-X-ENDLIST") list.ended = true;
     else if (tag === "#EXT-X-MAP") {
       const { URI = "", BYTERANGE } = parseAttributes(rest);
@@ -102,7 +113,53 @@ function parseMedia(lines, base) {
       map = { url, range: BYTERANGE ? bytes(BYTERANGE, url) : null };
     } else if (tag === "#EXT-X-KEY" && parseAttributes(rest).METHOD !== "NONE") throw new Error("This video is encrypted, which this page cannot play.");
   }
+  list.holdBack ||= HOLD_BACK_TARGETS * list.target;
   return list;
+}
+
+/** Number of the segment to begin with: the first one of a recording, in a live list the last one that leaves its hold-back. */
+export function firstNumber(/** @type {MediaList} */ { segments, ended, holdBack }) {
+  let index = ended ? 0 : segments.length;
+  for (let left = 0; index > 0 && left < holdBack - 0.01; index--) left += segments[index - 1].duration;
+  return segments[index]?.number ?? 0;
+}
+
+/** Whether a list, read again, is not the same one further on: an encoder was started anew and counts from the beginning. */
+export function startedAnew(/** @type {MediaList} */ list, next) {
+  const last = list.segments.at(-1)?.number;
+  return last !== undefined && last + 1 < next - LIST_SHORTER;
+}
+
+/**
+ * Runs of timestamps on the player's clock. All tracks of a run are shifted by the same, whole milliseconds, so that a frame's
+ * own timestamp can be told to the tick.
+ */
+export class Runs {
+  /** @type {{number: number, from: number, shift: number}[]} by `from`: media time at which the run begins on the player's clock */
+  #runs = [];
+
+  get known() {
+    return this.#runs.length > 0;
+  }
+
+  /** A run whose own timestamps begin at `first` is put where the player's clock has `at`. @returns {number} its shift, seconds */
+  place(number, first, at) {
+    const shift = Math.ceil((at - first) * 1000 - 1e-6) / 1000 || 0;
+    this.#runs.push({ number, from: first + shift, shift });
+    this.#runs.sort((a, b) => a.from - b.from);
+    return shift;
+  }
+
+  /** @returns {number|undefined} what is added to a run's own timestamps */
+  shiftOf(number) {
+    return this.#runs.find((run) => run.number === number)?.shift;
+  }
+
+  /** @returns {{run: number, time: number}} the run that is on screen at a media time, and the media's own timestamp, seconds */
+  at(mediaTime) {
+    const here = this.#runs.findLast((run) => run.from <= mediaTime + 0.001) ?? this.#runs[0];
+    return { run: here?.number ?? 0, time: mediaTime - (here?.shift ?? 0) };
+  }
 }
 
 /** A line's tag and what follows its colon. */
@@ -234,15 +291,22 @@ class Feed {
   #times = new SegmentTimes();
   #next = 0; // segment number
   #map = "";
-  #firstSeen = true;
+  #runs;
+  #leads;
+  #run = -1;
+  #anew = 0;
+  #renewedMs = 0;
 
-  constructor(url, list, video, get) {
+  /** @param {Runs} runs of all feeds @param {boolean} leads places them; others wait for it */
+  constructor(url, list, video, get, runs, leads) {
     this.#url = url;
     this.list = list;
     this.#video = video;
     this.#get = get;
-    const at = list.ended ? 0 : Math.max(0, list.segments.length - EDGE_SEGMENTS);
-    this.#next = list.segments[at]?.number ?? 0;
+    this.#runs = runs;
+    this.#leads = leads;
+    this.#next = firstNumber(list);
+    this.#renewedMs = performance.now();
   }
 
   /** Media time at which the list begins. */
@@ -252,6 +316,17 @@ class Feed {
 
   get end() {
     return this.#times.startOf(this.list.segments, this.list.segments.length);
+  }
+
+  /** Seconds of `time` behind the newest that there is, as far as one can tell without a common clock. */
+  behind(time) {
+    const since = this.list.ended ? 0 : (performance.now() - this.#renewedMs) / 1000;
+    return Math.max(0, this.end + Math.min(since, 2 * this.list.target) - time);
+  }
+
+  /** Since when the list has had nothing new, milliseconds. */
+  get quietMs() {
+    return performance.now() - this.#renewedMs;
   }
 
   get done() {
@@ -278,26 +353,67 @@ class Feed {
     const time = this.#video.currentTime;
     const segment = this.#segment();
     if (!segment || this.#ahead(time) > AHEAD_S) return false;
-    const map = segment.map ? JSON.stringify(segment.map) : "";
+    const run = segment.run + this.#anew;
+    if (!this.#leads && this.#runs.shiftOf(run) === undefined) return false; // the other feed has to come there first
+    const map = segment.map ? JSON.stringify([segment.map, this.#anew]) : "";
     if (map && map !== this.#map) await this.#append(await this.#get(segment.map));
     this.#map = map;
     const data = await this.#get(segment);
     if (segment.number !== this.#next) return true; // sought meanwhile
     await this.#forget(time);
-    const before = this.#ranges();
-    await this.#append(data);
+    await this.#put(run, segment, data);
     this.#next = segment.number + 1;
     const late = this.#ahead(time) <= 0 && this.#ranges().some(([start]) => start > time && start < time + segment.duration);
     if (late && segment.number > this.list.segments[0].number) this.#next = segment.number - 1; // durations were rounded
-    if (this.#firstSeen || segment.jump) this.#anchor(segment, before);
     return true;
+  }
+
+  /** Appends a segment; the first one of a run comes behind what was there before it. */
+  async #put(run, segment, data) {
+    const due = this.#times.startOf(this.list.segments, segment.number - this.list.segments[0].number);
+    const at = this.#endNear(due);
+    if (run !== this.#run && this.#runs.known) {
+      this.buffer.timestampOffset = this.#runs.shiftOf(run) ?? this.#runs.place(run, await this.#firstTime(data), at);
+    }
+    const before = this.#ranges();
+    await this.#append(data);
+    const fresh = this.#ranges().find(([start]) => !before.some(([old]) => old === start));
+    if (!this.#runs.known && fresh) this.#runs.place(run, fresh[0], fresh[0]); // the first run stays where it is
+    this.#times.anchor(segment.number, fresh?.[0] ?? at);
+    if (this.#runs.known) this.#run = run;
+  }
+
+  /** Where a segment's own timestamps begin: it is put far out of the way, and taken away again. */
+  async #firstTime(data) {
+    this.buffer.timestampOffset = AWAY_S;
+    await this.#append(data);
+    const away = this.#ranges().find(([start]) => start > AWAY_S / 2);
+    if (!away) throw new Error("The video cannot be put in order after a break.");
+    this.buffer.remove(AWAY_S / 2, Infinity);
+    await once(this.buffer, "updateend");
+    return away[0] - AWAY_S;
+  }
+
+  /** Where buffered media ends, next to where a segment should begin. */
+  #endNear(time) {
+    const ends = this.#ranges().map(([, end]) => end).filter((end) => Math.abs(end - time) < this.list.target);
+    return ends.sort((a, b) => Math.abs(a - time) - Math.abs(b - time))[0] ?? time;
   }
 
   /** Reads a live list again. */
   async refresh() {
     if (this.list.ended) return;
-    this.list = parsePlaylist(new TextDecoder().decode(await this.#get({ url: this.#url, range: null })), this.#url);
-    const first = this.list.segments[0]?.number ?? 0;
+    const before = this.list;
+    const list = parsePlaylist(new TextDecoder().decode(await this.#get({ url: this.#url, range: null })), this.#url);
+    if (list.segments.at(-1)?.number !== before.segments.at(-1)?.number) this.#renewedMs = performance.now();
+    if (startedAnew(list, this.#next)) {
+      const at = this.end;
+      this.#anew += STARTED_ANEW;
+      this.#next = firstNumber(list);
+      this.#times.anchor(this.#next, at);
+    }
+    this.list = list;
+    const first = list.segments[0]?.number ?? 0;
     if (this.#next < first) this.#next = first; // it has left the list
   }
 
@@ -314,14 +430,6 @@ class Feed {
   #ahead(time) {
     const range = this.#ranges().find(([start, end]) => start - 0.1 <= time && time < end);
     return range ? range[1] - time : 0;
-  }
-
-  /** The first segment tells where the list lies on the media clock. */
-  #anchor(segment, before) {
-    const fresh = this.#ranges().find(([start]) => !before.some(([old]) => old === start));
-    if (!fresh) return;
-    this.#times.anchor(segment.number, fresh[0]);
-    this.#firstSeen = false;
   }
 
   async #append(data) {
@@ -354,6 +462,7 @@ export class HlsPlayer extends EventTarget {
   #url;
   #headers;
   #feeds = [];
+  #runs = new Runs();
   #stop = new AbortController();
 
   /** @param {HTMLVideoElement} video @param {string} url @param {Record<string, string>} headers for addresses of this origin */
@@ -371,6 +480,31 @@ export class HlsPlayer extends EventTarget {
 
   get end() {
     return this.way === "native" ? this.#video.duration : Math.max(0, ...this.#feeds.map((feed) => feed.end));
+  }
+
+  /** Whether it is a live list. */
+  get live() {
+    return this.#feeds.length > 0 && !this.#feeds[0].list.ended;
+  }
+
+  /** Seconds that the picture is behind the newest that the list has; null where that is not known. */
+  get behind() {
+    return this.live ? this.#feeds[0].behind(this.#video.currentTime) : null;
+  }
+
+  /** Since when a live list has had nothing new, milliseconds. */
+  get quietMs() {
+    return this.live ? this.#feeds[0].quietMs : 0;
+  }
+
+  /** Seconds that the list itself says are between two new segments, at most. */
+  get target() {
+    return this.#feeds[0]?.list.target ?? 0;
+  }
+
+  /** The media's own timestamp of the frame at `mediaTime`, and the run it belongs to. @returns {{run: number, time: number}} */
+  ownTime(mediaTime) {
+    return this.#runs.at(mediaTime);
   }
 
   /** @param {"media"|"native"|""} way what to use, where the browser can; "" chooses */
@@ -403,8 +537,9 @@ export class HlsPlayer extends EventTarget {
       url = chosen.url;
       list = await this.#playlist(url);
     }
-    this.#feeds = [new Feed(url, list, this.#video, (part) => this.#get(part))];
-    if (sound) this.#feeds.push(new Feed(sound, await this.#playlist(sound), this.#video, (part) => this.#get(part)));
+    const get = (part) => this.#get(part);
+    this.#feeds = [new Feed(url, list, this.#video, get, this.#runs, true)];
+    if (sound) this.#feeds.push(new Feed(sound, await this.#playlist(sound), this.#video, get, this.#runs, false));
     const Source = globalThis.MediaSource ?? globalThis.ManagedMediaSource; // the latter is what iPhones have
     const types = Source ? await Promise.all(this.#feeds.map((feed, index) => feed.type(index === 0 ? named : ""))) : [];
     if (types.length === 0 || !types.every((type) => Source.isTypeSupported(type))) {
@@ -419,12 +554,13 @@ export class HlsPlayer extends EventTarget {
     this.#feeds.forEach((feed, index) => { feed.buffer = source.addSourceBuffer(types[index]); });
     this.#video.addEventListener("seeking", () => this.#feeds.forEach((feed) => feed.seek(this.#video.currentTime)), { signal: this.#stop.signal });
     await this.#begin();
-    await Promise.all([...this.#feeds.map((feed) => this.#keepFed(feed, source)), ...this.#feeds.map((feed) => this.#keepFresh(feed))]);
+    const loops = this.#feeds.flatMap((feed) => [this.#keepFed(feed, source), this.#keepFresh(feed)]);
+    await Promise.all([...loops, this.#keepUp()]);
   }
 
   /** The first segment: with it the picture can be put where the list begins, which is seldom 0. */
   async #begin() {
-    await Promise.all(this.#feeds.map((feed) => feed.step()));
+    for (const feed of this.#feeds) await feed.step();
     const first = Math.max(...this.#feeds.map((feed) => feed.buffer.buffered.start(0)));
     if (this.#video.currentTime < first) this.#video.currentTime = first;
     this.dispatchEvent(new Event("ready"));
@@ -445,6 +581,23 @@ export class HlsPlayer extends EventTarget {
       await wait(feed.list.target * 1000);
       await feed.refresh();
       if (feed.list.segments.at(-1)?.number === before) await wait(feed.list.target * 500); // RFC 8216, 6.3.4
+    }
+  }
+
+  /** A live picture that has nothing more to show goes on where there is something; one that is far behind catches up. */
+  async #keepUp() {
+    const video = this.#video;
+    while (!this.#stop.signal.aborted && this.live) {
+      await wait(250);
+      const { list, end } = this.#feeds[0];
+      if (video.paused || video.seeking) continue;
+      const at = video.currentTime;
+      const ranges = Array.from({ length: video.buffered.length }, (_, index) => [video.buffered.start(index), video.buffered.end(index)]);
+      const dry = !ranges.some(([start, last]) => start <= at && at < last - 0.05);
+      const next = ranges.find(([start]) => start > at);
+      if (this.behind > list.holdBack + LATE_TARGETS * list.target) video.currentTime = Math.max(this.start, end - list.holdBack);
+      else if (dry && next) video.currentTime = next[0] + 0.001;
+      else if (dry && at < this.start) video.currentTime = Math.max(this.start, end - list.holdBack);
     }
   }
 

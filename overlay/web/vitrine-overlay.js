@@ -24,6 +24,8 @@
  *   vitrine-state     {state, live, latencyMs, reason}    state: one of STATES
  *   vitrine-products  {products}                          each a card with `pinned` and `hidden`
  *   vitrine-visible   {pids}                              products with a hotspot in the picture now
+ * Live video that is no WebRTC, such as a CDN's playlist: set the property `mediaClock` to what tells a frame's own timestamp from
+ * the player's clock (./playlist.js does). Hotspots are then kept until the picture, which is seconds behind, gets to them.
  * A recorded video needs no server: track="show.vtt" instead of src loads what `vitrine tag` wrote (./track.js, docs/replay.md).
  *
  * Attributes: for, src, token, track, track-offset (ms), density (all | few | pinned | off), labels (on | off), surface (canvas | video).
@@ -37,11 +39,14 @@ export const STATES = Object.freeze(
 const TICKS_PER_MS = 90; // RTP clock of video, RFC 3551
 const INTERPOLATE_TICKS = 600 * TICKS_PER_MS;
 const EXTRAPOLATE_TICKS = 400 * TICKS_PER_MS;
-const KEEP_TICKS = 8000 * TICKS_PER_MS;
+const KEEP_MS = 8000;
+const KEEP_LONG_MS = 90_000; // where the picture is far behind
 const JUMP_TICKS = 60_000 * TICKS_PER_MS;
 const BEND_LIMIT = 0.25; // of a box's side: what bends a path further is no motion
 const CALM_MS = 3000; // so long without a prediction drawn, and they are not needed
 const KEEP_SAMPLES = 512;
+const KEEP_SPOTS = 40_000; // of all samples together: some 6 MB
+const BACK_MS = 60_000; // asked for when joining, for a picture that is far behind
 const KEEP_EPOCHS = 4;
 const MAX_SPOTS = 64;
 const MAX_PRODUCTS = 1000;
@@ -217,10 +222,19 @@ function blend(a, b, f, before = null, after = null) {
   return spots;
 }
 
-/** The last seconds of samples, and the drawing rule of docs/protocol.md. Bounded in time, samples and epochs. */
+/** The last seconds of samples, and the drawing rule of docs/protocol.md. Bounded in time, samples, hotspots and epochs. */
 export class SampleHistory {
   /** @type {Map<number, Sample[]>} oldest first */
   #epochs = new Map();
+  #spots = 0;
+  #keepTicks;
+  #keepSamples;
+
+  /** @param {number} keepMs media time kept of each epoch @param {number} keepSamples of each epoch, at most */
+  constructor(keepMs = KEEP_MS, keepSamples = KEEP_SAMPLES) {
+    this.#keepTicks = keepMs * TICKS_PER_MS;
+    this.#keepSamples = keepSamples;
+  }
 
   /** Samples held, of all epochs. */
   get size() {
@@ -229,8 +243,16 @@ export class SampleHistory {
     return sum;
   }
 
+  /** The same samples and what is still to come, kept for longer. */
+  longer(/** @type {number} */ keepMs) {
+    const made = new SampleHistory(keepMs, Math.ceil((keepMs * 60) / 1000)); // thirty a second, each predicted and measured
+    for (const list of this.#epochs.values()) for (const sample of list) made.add(sample);
+    return made;
+  }
+
   clear() {
     this.#epochs.clear();
+    this.#spots = 0;
   }
 
   /** A prediction never replaces a measurement of the same frame. */
@@ -239,20 +261,35 @@ export class SampleHistory {
     if (!list) {
       list = [];
       this.#epochs.set(sample.epoch, list);
-      if (this.#epochs.size > KEEP_EPOCHS) this.#epochs.delete(Math.min(...this.#epochs.keys()));
+      if (this.#epochs.size > KEEP_EPOCHS) this.#drop(Math.min(...this.#epochs.keys()), Infinity);
     }
     const newest = list.at(-1);
     const ahead = newest ? ticksBetween(sample.rtp, newest.rtp) : 0;
-    if (Math.abs(ahead) > JUMP_TICKS) list.length = 0; // not a late message but another clock: start over
-    else if (ahead < -KEEP_TICKS) return;
+    if (Math.abs(ahead) > Math.max(JUMP_TICKS, this.#keepTicks)) { // not a late message but another clock: start over
+      this.#drop(sample.epoch, list.length);
+      this.#epochs.set(sample.epoch, list);
+    } else if (ahead < -this.#keepTicks) return;
     const index = this.#lastAtOrBefore(list, sample.rtp);
     if (index >= 0 && list[index].rtp === sample.rtp) {
-      if (sample.measured || !list[index].measured) list[index] = sample;
+      if (!sample.measured && list[index].measured) return;
+      this.#spots -= list[index].spots.size;
+      list[index] = sample;
     } else {
       list.splice(index + 1, 0, sample);
     }
+    this.#spots += sample.spots.size;
     const end = list.at(-1).rtp;
-    while (list.length > KEEP_SAMPLES || ticksBetween(end, list[0].rtp) > KEEP_TICKS) list.shift();
+    let old = Math.max(0, list.length - this.#keepSamples);
+    while (ticksBetween(end, list[old].rtp) > this.#keepTicks) old++;
+    this.#drop(sample.epoch, old);
+    while (this.#spots > KEEP_SPOTS) this.#drop(Math.min(...this.#epochs.keys()), 16);
+  }
+
+  /** The oldest of an epoch; the epoch, when nothing is left of it. */
+  #drop(epoch, count) {
+    const list = this.#epochs.get(epoch) ?? [];
+    for (const gone of list.splice(0, count)) this.#spots -= gone.spots.size;
+    if (list.length === 0 && count > 0) this.#epochs.delete(epoch);
   }
 
   /** Whether the drawing rule can draw anything for this frame. */
@@ -260,6 +297,12 @@ export class SampleHistory {
     const list = this.#epochs.get(epoch);
     if (!list?.length) return false;
     return ticksBetween(key, list[0].rtp) >= 0 && ticksBetween(key, list.at(-1).rtp) <= EXTRAPOLATE_TICKS;
+  }
+
+  /** Whether a frame lies between an epoch's first and last sample. */
+  within(epoch, key) {
+    const list = this.#epochs.get(epoch);
+    return Boolean(list?.length) && ticksBetween(key, list[0].rtp) >= 0 && ticksBetween(key, list.at(-1).rtp) <= 0;
   }
 
   /** Newest sample of an epoch, for players that cannot name the frame they show. */
@@ -292,9 +335,13 @@ export class SampleHistory {
   }
 
   #lastAtOrBefore(list, key) {
-    let index = list.length - 1;
-    while (index >= 0 && ticksBetween(list[index].rtp, key) > 0) index--;
-    return index;
+    let [low, high] = [0, list.length]; // the first one after it, by halves: a picture far behind has hundreds of them
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (ticksBetween(list[middle].rtp, key) > 0) high = middle;
+      else low = middle + 1;
+    }
+    return low - 1;
   }
 
   /** Between two measured samples, on the path that the measured ones before and after show. */
@@ -354,10 +401,16 @@ export class OverlayModel {
   hidden = new Set();
   history = new SampleHistory();
 
+  /** The epoch that frames were last found in, and the player's run then: see `locateMedia`. @type {{run: number, epoch: number}|null} */
+  at = null;
+  /** How much of the past is asked for when joining, milliseconds: a picture that is behind needs it. */
+  backMs = 0;
+
   /** What to say in `hello` to carry on where the last connection stopped. */
   get hello() {
     const resume = this.log !== "" && this.seq >= 0 ? { resume: { log: this.log, seq: this.seq } } : {};
-    return { t: "hello", v: VERSION, ...resume };
+    const back = this.backMs > 0 ? { back_ms: this.backMs } : {};
+    return { t: "hello", v: VERSION, ...resume, ...back };
   }
 
   /**
@@ -395,9 +448,35 @@ export class OverlayModel {
     return newest ? { epoch: newest[0], key: frameKey(rtp, newest[1]) } : null;
   }
 
+  /**
+   * The same where the player names its frames by the media's own timestamps, which are the keys themselves. An encoder that
+   * was started anew may use timestamps that were there before: epochs follow each other as the player's runs do.
+   *
+   * @param {number} key timestamp of the frame, 90 kHz modulo 2^32
+   * @param {number} run grows with every new beginning of the timestamps
+   * @returns {{epoch: number, key: number}|null}
+   */
+  locateMedia(key, run) {
+    const known = this.epochs.map(([epoch]) => epoch);
+    if (known.length === 0) return null;
+    const { at } = this;
+    const covering = known.filter((epoch) => this.history.covers(epoch, key));
+    let epoch = covering.at(-1); // one who has just come takes the newest that knows the frame
+    if (at && run === at.run) {
+      const later = covering.filter((one) => one >= at.epoch);
+      epoch = later.find((one) => this.history.within(one, key)) ?? later[0] ?? epoch;
+    } else if (at && run > at.run) {
+      epoch = covering.find((one) => one > at.epoch);
+    } else if (at) {
+      epoch = covering.findLast((one) => one < at.epoch) ?? epoch;
+    }
+    if (epoch !== undefined) this.at = { run, epoch };
+    return { epoch: epoch ?? known.at(-1), key };
+  }
+
   /** Drops what may not be shown (hidden, unknown, over the density limit), most important first. */
-  select(/** @type {Spot[]} */ spots, density) {
-    if (!this.live || density === "off") return [];
+  select(/** @type {Spot[]} */ spots, density, live = this.live) {
+    if (!live || density === "off") return [];
     const shown = spots
       .filter((spot) => spot.pid !== 0 && spot.state !== "unsure" && !this.hidden.has(spot.pid))
       .map((spot) => ({ ...spot, pinned: spot.pinned || this.pinned.has(spot.pid) }))
@@ -415,7 +494,10 @@ export class OverlayModel {
   #snapshot(message, result) {
     if (typeof message.log !== "string" || !Number.isInteger(message.seq)) return this.#ignore(result);
     const resumed = message.recovered === true && message.log === this.log && this.seq >= 0;
-    if (message.log !== this.log) this.history.clear();
+    if (message.log !== this.log) {
+      this.history.clear();
+      this.at = null;
+    }
     this.log = message.log;
     if (!resumed) this.seq = message.seq; // otherwise the missed events follow our own seq
     this.stream = typeof message.stream === "string" ? message.stream : "";
@@ -1236,6 +1318,7 @@ class Surface {
   constructor(stage) {
     this.#stage = stage;
     this.canvas.setAttribute("aria-hidden", "true");
+    this.visible = false; // until something was drawn: it is opaque
     // Not `desynchronized`: that would take the canvas out of the commit that moves the buttons.
     this.#context = this.canvas.getContext("2d", { alpha: false });
     if (this.#context) this.brush = new Brush(this.#context);
@@ -1391,6 +1474,8 @@ export class VitrineOverlay extends Base {
   #status;
   #surface;
   #track = null;
+  /** @type {((mediaTime: number) => {run: number, time: number}|null)|null} */
+  #mediaClock = null;
   #mediaTime = 0; // of the frame on screen, as the browser told it
   #video = null;
   #given = null; // set through the property, wins over the attribute
@@ -1474,6 +1559,15 @@ export class VitrineOverlay extends Base {
     this.#emit("vitrine-products", { products: this.products });
     this.#setState("replay", "");
   }
+  /** What tells a frame's own timestamp and its run by the player's clock, for live video that is no WebRTC; null otherwise. */
+  get mediaClock() { return this.#mediaClock; }
+  set mediaClock(tell) {
+    const model = this.#model;
+    if (tell && !this.#mediaClock) model.history = model.history.longer(KEEP_LONG_MS);
+    this.#mediaClock = tell;
+    model.backMs = tell ? BACK_MS : 0;
+    model.at = null;
+  }
   /** Everything one wants to know when something looks wrong. */
   get diagnostics() {
     const { live, latencyMs, log, seq, epochs, history, ignored } = this.#model;
@@ -1499,9 +1593,9 @@ export class VitrineOverlay extends Base {
    *   null where the player does not name its frames; rtp is on the publisher's clock
    */
   grab() {
-    if (!this.#video || this.#video.readyState < 2 || this.#clock !== "rtp") return null;
-    const { rtp, image, close } = this.#surface.grab(this.#video);
-    const place = this.#model.locate(rtp ?? this.#shown.frame);
+    if (!this.#video || this.#video.readyState < 2 || !this.#exact) return null;
+    const { rtp, mediaTime, image, close } = this.#surface.grab(this.#video);
+    const place = this.#mediaClock ? this.#onMedia(mediaTime ?? this.#mediaTime) : this.#model.locate(rtp ?? this.#shown.frame);
     if (!place) close();
     return place && { epoch: place.epoch, rtp: place.key, image, close };
   }
@@ -1641,7 +1735,7 @@ export class VitrineOverlay extends Base {
    */
   #drawing(rtp, mediaTime) {
     const model = this.#model;
-    if (!Number.isInteger(rtp) && this.#clock === "rtp") { // a copy of the last frame, as a browser makes when tracks end
+    if (!Number.isInteger(rtp) && this.#clock === "rtp" && !this.#mediaClock) { // a copy of the last frame, as a browser makes when tracks end
       const { frame, epoch, rtp: key } = this.#shown;
       return { frame, epoch, rtp: key, ...model.history.draw(epoch, key) };
     }
@@ -1652,12 +1746,30 @@ export class VitrineOverlay extends Base {
       const spots = sample ? [...sample.spots.values()] : [];
       return { frame: 0, epoch, rtp: sample?.rtp ?? 0, kind: sample ? "predicted" : "none", spots, ageTicks: null };
     }
+    if (this.#mediaClock && !Number.isInteger(rtp)) {
+      this.#clock = "media";
+      const place = this.#onMedia(mediaTime);
+      if (!place) return { frame: 0, epoch: 0, rtp: 0, kind: "none", spots: [], ageTicks: null };
+      return { frame: place.key, epoch: place.epoch, rtp: place.key, ...model.history.draw(place.epoch, place.key) };
+    }
     if (Number.isInteger(rtp)) this.#clock = "rtp";
     else this.#clock = this.#video.requestVideoFrameCallback ? "media" : "media, without requestVideoFrameCallback";
     const frame = Number.isInteger(rtp) ? rtp >>> 0 : Math.round(mediaTime * 90_000) >>> 0;
     const place = model.locate(frame);
     if (!place) return { frame, epoch: 0, rtp: frame, kind: "none", spots: [], ageTicks: null };
     return { frame, epoch: place.epoch, rtp: place.key, ...model.history.draw(place.epoch, place.key) };
+  }
+
+  #onMedia(mediaTime) {
+    const told = this.#mediaClock(mediaTime);
+    if (!told) return null;
+    const { run, time } = told;
+    return this.#model.locateMedia(Math.round(time * 90_000) >>> 0, run);
+  }
+
+  /** Live frames that say which they are. */
+  get #exact() {
+    return this.#clock === "rtp" || (this.#clock === "media" && this.#mediaClock !== null);
   }
 
   /** Puts a frame on the canvas with what belongs on it. Without a hotspot to show, the video itself is shown. */
@@ -1667,10 +1779,11 @@ export class VitrineOverlay extends Base {
     const picture = this.#drawsPicture ? this.#surface.grab(this.#video) : null;
     const drawing = this.#drawing(picture?.rtp ?? metadata.rtpTimestamp, picture?.mediaTime ?? metadata.mediaTime);
     const { frame, epoch, rtp, kind } = drawing;
-    const next = { frame, epoch, rtp, kind, spots: this.#model.select(drawing.spots, this.density) };
+    const live = this.#model.live || this.#mediaClock !== null; // a picture that is behind is still shown when the host has gone
+    const next = { frame, epoch, rtp, kind, spots: this.#model.select(drawing.spots, this.density, live) };
     if (next.spots.length > 0) this.#neededMs = now;
     const done = (covered) => {
-      const again = this.#clock === "rtp" && frame === this.#shown.frame && kind === this.#shown.kind;
+      const again = this.#exact && frame === this.#shown.frame && kind === this.#shown.kind;
       if (this.#model.live && !again) this.#count(kind, drawing.ageTicks, now);
       this.#shown = next;
       this.#render(covered, now);
@@ -1682,7 +1795,7 @@ export class VitrineOverlay extends Base {
 
   #count(kind, ageTicks, nowMs) {
     this.#stats.add(kind, ageTicks);
-    const want = this.#clock === "rtp" ? this.#need.update(nowMs, kind) : null;
+    const want = this.#exact ? this.#need.update(nowMs, kind) : null;
     if (want) this.#connection.send(want);
   }
 

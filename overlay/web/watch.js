@@ -2,7 +2,7 @@
 
 import "./vitrine-overlay.js";
 import { fullScreenButton, hotspotButtons, soundButton } from "./controls.js";
-import { byId, count, h, icon, overlaySocket, setText, streamName, takeKey } from "./page.js";
+import { byId, count, getJson, h, icon, overlaySocket, setText, streamName, takeKey } from "./page.js";
 import { CardSheet, isPaid, picture, price, ProductList } from "./products.js";
 import { PictureSearch } from "./search.js";
 import { WhepPlayer } from "./whep.js";
@@ -16,7 +16,8 @@ const overlay = /** @type {import("./vitrine-overlay.js").VitrineOverlay} */ (by
 const frame = byId("frame");
 const sheet = new CardSheet(/** @type {HTMLDialogElement} */ (byId("card")), (card) => search.cardActions(card));
 const list = new ProductList(byId("products"), (pid) => overlay.openProduct(pid));
-const player = new WhepPlayer(video, `/whep/${encodeURIComponent(stream)}`, key);
+/** @type {WhepPlayer|import("./playlist.js").PlaylistPlayer|null} */
+let player = null;
 const search = new PictureSearch({
   overlay, stream, key,
   parts: {
@@ -27,19 +28,34 @@ const search = new PictureSearch({
   close: () => sheet.close(),
 });
 
+/** Whether the picture comes from a playlist, seconds behind. */
+let onPlaylist = false;
+
+/** A playlist's picture moves. */
+function onAir(talk) {
+  const behind = player.behind;
+  const badge = behind === null ? "Live" : `Live, ${Math.round(behind)} s behind`;
+  const known = ["live", "away", "ended"].includes(talk);
+  const note = !player.exact ? "This browser does not tell which frame it shows: products are in the list only." : known ? "" : "The video plays; hotspots are reconnecting.";
+  return { badge, tone: known ? "live" : "warn", note };
+}
+
 /** What the person is told, by the overlay's state and the player's. `veil`: shown over the picture. */
 function situation() {
   const talk = overlay.state;
-  if (talk === "refused" || player.state === "refused") {
-    return { badge: "No access", tone: "bad", veil: player.words || overlay.diagnostics.reason };
+  const { state: playing = "connecting", words = "" } = player ?? {};
+  if (talk === "refused" || playing === "refused") {
+    const badge = talk === "refused" || !onPlaylist ? "No access" : "No video";
+    return { badge, tone: "bad", veil: words || overlay.diagnostics.reason };
   }
+  if (onPlaylist && playing === "playing") return onAir(talk); // the picture is behind: the show is over when that is
   if (talk === "missing") return { badge: "Not found", tone: "idle", veil: `There is no show called "${stream}" yet. This page keeps looking.` };
   if (talk === "ended") return { badge: "Ended", tone: "idle", veil: "The host has left. The products stay here; the picture returns when the host does." };
-  if (talk === "away" || player.state === "waiting") return { badge: "Host away", tone: "idle", veil: overlay.diagnostics.reason ? "The host's connection broke off. Waiting for it to return." : "Waiting for the host to go live." };
-  if (player.state === "playing" && talk === "live") return { badge: "Live", tone: "live", veil: "" };
-  if (player.state === "playing") return { badge: "Reconnecting", tone: "warn", note: "The video plays; hotspots are reconnecting." };
-  if (player.state === "stalled") return { badge: "Waiting", tone: "warn", note: "The video stopped; waiting for the host." };
-  if (player.state === "retrying") return { badge: "Reconnecting", tone: "warn", veil: `${player.words} Trying again.` };
+  if (talk === "away" || playing === "waiting") return { badge: "Host away", tone: "idle", veil: overlay.diagnostics.reason ? "The host's connection broke off. Waiting for it to return." : "Waiting for the host to go live." };
+  if (playing === "playing" && talk === "live") return { badge: "Live", tone: "live", veil: "" };
+  if (playing === "playing") return { badge: "Reconnecting", tone: "warn", note: "The video plays; hotspots are reconnecting." };
+  if (playing === "stalled") return { badge: "Waiting", tone: "warn", note: "The video stopped; waiting for the host." };
+  if (playing === "retrying") return { badge: "Reconnecting", tone: "warn", veil: `${words} Trying again.` };
   return { badge: "Connecting", tone: "idle", veil: "Connecting to the show." };
 }
 
@@ -107,13 +123,30 @@ setText(byId("name"), stream);
 overlay.addEventListener("vitrine-products", showProducts);
 overlay.addEventListener("vitrine-visible", ({ detail }) => list.mark(detail.pids));
 overlay.addEventListener("vitrine-state", ({ detail: { latencyMs, live } }) => {
-  player.holdBackMs = latencyMs;
-  if (live) player.wake();
+  if (player && !onPlaylist) player.holdBackMs = latencyMs;
+  if (live) player?.wake();
   search.live = live;
   showSituation();
 });
-player.addEventListener("state", showSituation);
+
+/** What this show's viewers play; WHEP where the server does not say. */
+async function choosePlayer() {
+  const { playlist = null } = await getJson(`/api/streams/${encodeURIComponent(stream)}/video`, key).catch(() => ({}));
+  if (!playlist) return new WhepPlayer(video, `/whep/${encodeURIComponent(stream)}`, key);
+  const { PlaylistPlayer } = await import("./playlist.js");
+  const made = new PlaylistPlayer(video, playlist);
+  onPlaylist = true;
+  made.addEventListener("begin", () => { overlay.mediaClock = made.mediaClock; });
+  made.addEventListener("behind", showSituation);
+  return made;
+}
+
 if (key) overlay.setAttribute("token", key);
-overlay.setAttribute("src", overlaySocket(stream));
-player.start();
 showSituation();
+choosePlayer().then((made) => {
+  player = made;
+  player.addEventListener("state", showSituation);
+  player.start(); // before the overlay: a player of playlists says how far back hotspots are needed
+  overlay.setAttribute("src", overlaySocket(stream));
+  showSituation();
+});

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from stream.errors import SourceError
 
@@ -49,6 +50,15 @@ class Outlet:
             if self.stop.is_set():
                 return
         self._soon(lambda: self._carry_out(call))
+
+    def ask(self, question: Callable[[], int], otherwise: int) -> int:
+        """What the loop answers to `question`; `otherwise` when the source is stopped meanwhile."""
+        answer: Future[int] = Future()
+        self.post(lambda: answer.set_result(question()))
+        while not self.stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                return answer.result(timeout=0.2)
+        return otherwise
 
     def guard(self, run: Callable[[], None]) -> None:
         """The thread's body: `run`, its outcome told to the loop."""

@@ -16,7 +16,7 @@ from av.codec.context import Flags
 from stream.bitstream import is_keyframe
 from stream.clock import Clock
 from stream.errors import SourceError
-from stream.packets import AnnexB, open_media, passthrough_codec
+from stream.packets import AnnexB, is_playlist, open_media, passthrough_codec
 from stream.pixels import AvPixels, StreamReformatter
 from stream.sources.outlet import Outlet
 from stream.timeline import Timeline
@@ -27,6 +27,11 @@ _NS = 1_000_000_000
 _MS = 1_000_000
 _WRAP = 1 << 32
 _LAG_NS = _NS
+_STARVED_NS = _NS // 4
+"""A live list that has been waited for so long had no newer segment."""
+_BACK_NS = _NS // 10
+_AHEAD_NS = 10 * _NS
+"""Decoding times of a playlist that step further back or ahead are another run of its encoder."""
 
 
 class Reader:
@@ -79,6 +84,10 @@ class Reader:
         self._last_ns = 0
         self._step_ns = 0
         self._paced: dict[int, int] = {}
+        self._is_list = is_playlist(url)
+        self._is_live_list = False
+        self._starved = self._skipping = False
+        self._dts_ns: int | None = None
         self._sound_ns = -(1 << 62)
 
     def force_keyframe(self) -> None:
@@ -115,21 +124,67 @@ class Reader:
         annexb = AnnexB(video) if codec == "H264" else None
         if video.start_time is not None:
             self._start_ns = int(video.start_time * video.time_base * _NS)
-            if is_playlist(self._url) and not self._offset_ns:
+            if self._is_list and not self._offset_ns:
                 self._origin_ns = self._start_ns  # players of the same playlist know these times
-        self._opus = None
+        self._is_live_list = self._is_list and container.duration is None
+        self._opus, self._dts_ns = None, None
         self._paced.clear()
-        for packet in container.demux([s for s in (video, audio) if s is not None]):
+        for packet in self._timed(container.demux([s for s in (video, audio) if s is not None])):
             if self._outlet.stop.is_set():
                 return
             if packet.stream.type == "audio":
                 self._audio(packet)
                 continue
+            if self._is_list and self._breaks(packet):
+                for frame in context.decode(None):
+                    self._picture(frame, video, codec, audio is not None)
+                context.flush_buffers()
+                self._begin_anew()
+            if self._skips(packet):
+                continue
             if codec is not None and packet.size and packet.pts is not None:
                 self._pass(packet, codec, annexb)
-            for frame in packet.decode():
+            for frame in context.decode(_kept(packet) if self._is_list and packet.is_discard else packet):
                 if frame.pts is not None:
                     self._picture(frame, video, codec, audio is not None)
+
+    # --- playlists
+
+    def _timed(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """The same, noting when a live list had nothing newer yet."""
+        asked_ns = self._clock.now_ns()
+        for packet in packets:
+            self._starved |= self._clock.now_ns() - asked_ns > _STARVED_NS
+            yield packet
+            asked_ns = self._clock.now_ns()
+
+    def _breaks(self, packet: Any) -> bool:
+        """Whether the encoder began anew with this packet: FFmpeg does not pass the playlist's tag on."""
+        if packet.dts is None:
+            return False
+        before_ns, self._dts_ns = self._dts_ns, int(packet.dts * packet.time_base * _NS)
+        return before_ns is not None and not -_BACK_NS <= self._dts_ns - before_ns <= _AHEAD_NS
+
+    def _begin_anew(self) -> None:
+        """Another run of timestamps: keys are told apart by their epoch, and paced from here on."""
+        self._epoch = self._outlet.ask(lambda: self._sink.next_epoch(self._epoch), self._epoch)
+        self._start_ns = self._anchor_ns = self._info = self._encoder = self._opus = None
+        self._origin_ns = self._offset_ns = self._last_ns = 0
+        self._sound_ns = -(1 << 62)
+        self._paced.clear()
+
+    def _skips(self, packet: Any) -> bool:
+        """Whether a packet is left out, up to a keyframe: this machine is too slow for a live list."""
+        if not self._is_live_list or packet.pts is None:
+            return False
+        if self._skipping and not packet.is_keyframe:
+            self._outlet.post(lambda: self._sink.on_dropped("late", 1))
+            return True
+        late_ns = self._clock.now_ns() - self._due_ns(self._media_ns(packet.pts, packet.time_base))
+        self._skipping = late_ns > _LAG_NS and not self._starved
+        if self._skipping:
+            self._outlet.post(lambda: self._sink.on_dropped("late", 1))
+        return self._skipping
 
     # --- time
 
@@ -137,21 +192,29 @@ class Reader:
         at_ns = int(pts * base * _NS)
         if self._start_ns is None:
             self._start_ns = at_ns
+            if self._is_list and not self._offset_ns:
+                self._origin_ns = at_ns
         return at_ns - self._start_ns
+
+    def _due_ns(self, media_ns: int) -> int:
+        """When a media time is to be delivered."""
+        if self._anchor_ns is None:
+            self._anchor_ns = self._clock.now_ns()
+        return self._anchor_ns + self._offset_ns + media_ns
 
     def _pace(self, media_ns: int) -> int:
         """Wait until a media time is due; returns the clock then."""
         now_ns = self._clock.now_ns()
         if self._live:
             return now_ns
-        if self._anchor_ns is None:
-            self._anchor_ns = now_ns
-        due_ns = self._anchor_ns + self._offset_ns + media_ns
+        due_ns = self._due_ns(media_ns)
+        assert self._anchor_ns is not None
         if due_ns > now_ns:
             self._outlet.stop.wait((due_ns - now_ns) / 1e9)
             return self._clock.now_ns()
-        if now_ns - due_ns > _LAG_NS:
+        if self._starved if self._is_live_list else now_ns - due_ns > _LAG_NS:
             self._anchor_ns += now_ns - due_ns  # machine or network too slow: go on from here
+        self._starved = False
         return now_ns
 
     def _time(self, media_ns: int, hz: int = RTP_CLOCK_HZ) -> MediaTime:
@@ -170,7 +233,7 @@ class Reader:
 
     def _picture(self, frame: av.VideoFrame, video: Any, codec: str | None, has_audio: bool) -> None:
         assert frame.pts is not None
-        media_ns = self._media_ns(frame.pts, frame.time_base)
+        media_ns = self._media_ns(frame.pts, frame.time_base or video.time_base)
         time = self._time(media_ns)
         if codec is None:
             now_ns = self._pace(media_ns)
@@ -233,9 +296,11 @@ class Reader:
         self._outlet.post(lambda: self._sink.on_started(self._epoch, info))
 
 
-def is_playlist(url: str) -> bool:
-    """Whether an address names an HLS playlist (RFC 8216): others may play the very same one."""
-    return urlsplit(url).path.lower().endswith(".m3u8")
+def _kept(packet: Any) -> Any:
+    """A copy that is decoded: after a break of fragmented MP4 FFmpeg marks a segment as not wanted."""
+    copy = av.Packet(bytes(packet))
+    copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+    return copy
 
 
 def describe(url: str) -> str:

@@ -169,3 +169,12 @@ def test_history_is_bounded_in_number() -> None:
         made.add(sample(spot(), rtp=index * FRAME, measured=False), index)
     assert len(made) <= 10
     assert made.layers(MediaTime(1, 0)) is Absent.TOO_OLD
+
+
+def test_what_came_since_is_measured_and_in_order_of_its_epochs() -> None:
+    made = SampleHistory(keep_ns=60 * S)
+    for number in range(6):
+        made.add(sample(spot(), rtp=number * 3000, epoch=1 + number // 3), number * S)
+    made.add(sample(spot(), rtp=99_000, epoch=2, measured=False), 5 * S)
+    found = [(one.epoch, one.rtp) for one in made.since(2 * S)]
+    assert found == [(1, 6000), (2, 9000), (2, 12_000), (2, 15_000)]

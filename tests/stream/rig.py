@@ -77,6 +77,9 @@ class RecordingSink:
         if self.relay is not None:
             self.relay.push(frame)
 
+    def next_epoch(self, epoch: int) -> int:
+        return epoch + 1
+
     def on_dropped(self, reason: str, count: int = 1) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 

@@ -36,7 +36,7 @@ def answering(answer: bytes) -> Iterator[int]:
         def serve() -> None:
             link, _ = server.accept()
             with link:
-                link.recv(100)
+                link.recv(4096)
                 link.sendall(answer)
 
         thread = threading.Thread(target=serve, daemon=True)
@@ -129,3 +129,41 @@ def test_certificate_files_are_tried(config: Config, tmp_path: Path) -> None:
 def test_a_feed_on_the_web_is_not_fetched(config: Config) -> None:
     feed = replace(config.catalog, feed="https://shop.example/feed.tsv")
     assert check(replace(config, catalog=feed), "catalogue").verdict is Verdict.OK
+
+
+def test_a_playlist_whose_stream_has_another_source(config: Config) -> None:
+    wrong = replace(config, playlists={"stage": "https://cdn.example/a.m3u8"})
+    assert check(wrong, "playlists").verdict is Verdict.WARNING
+    assert "Name the playlist in [sources] too" in check(wrong, "playlists").words
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict", "words"),
+    [
+        (b"Access-Control-Allow-Origin: *\r\n\r\n#EXTM3U\n", Verdict.OK, "stage"),
+        (b"\r\n#EXTM3U\n", Verdict.FAILED, "have its server send Access-Control-Allow-Origin"),
+        (b"Access-Control-Allow-Origin: *\r\n\r\n<html>", Verdict.FAILED, "got no HLS playlist"),
+    ],
+)
+def test_a_playlist_is_read_as_viewers_pages_read_it(
+    config: Config, answer: bytes, verdict: Verdict, words: str
+) -> None:
+    with answering(b"HTTP/1.0 200 OK\r\n" + answer) as port:
+        address = f"http://127.0.0.1:{port}/a.m3u8"
+        good = replace(config, playlists={"stage": address}, sources={"stage": Secret(address)})
+        found = check(good, "playlists")
+        assert found.verdict is verdict and words in found.words
+
+
+def test_a_playlist_that_is_not_on_the_air(config: Config) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/a.m3u8"
+    gone = replace(config, playlists={"stage": address}, sources={"stage": Secret(address)})
+    assert check(gone, "playlists").verdict is Verdict.FAILED
+
+
+def test_others_cannot_play_a_playlist_by_http(config: Config) -> None:
+    address = "http://cdn.example/a.m3u8"
+    seen = replace(config, server=replace(config.server, host="0.0.0.0"), playlists={"stage": address})
+    seen = replace(seen, sources={"stage": Secret(address)})
+    assert "give its https address" in check(seen, "playlists").words

@@ -156,6 +156,11 @@ def test_unknown_variables_are_refused_too(tmp_path: Path) -> None:
         ("[sources]\ncam = ''\n", "source 'cam': got an empty address"),
         ("[republish]\ncam = 'https://x/whip'\n", "republish 'cam': expected an address such as whips://"),
         ("[republish]\n'a b' = 'whip://x/y'\n", "stream name: got 'a b'"),
+        ("[playlists]\ncam = 'cdn/x.m3u8'\n", "playlist 'cam': got 'cdn/x.m3u8', expected an http or https"),
+        ("[playlists]\ncam = '//cdn/x.m3u8'\n", "playlist 'cam': got '//cdn/x.m3u8', expected an http"),
+        ("[playlists]\ncam = 'https://me:pw@cdn/x.m3u8'\n", "an address with a user name, expected none"),
+        ("[playlists]\ncam = \"https://a.example; script-src 'none'/x\"\n", "expected a host name"),
+        ("[playlists]\n'a b' = '/x.m3u8'\n", "stream name: got 'a b'"),
         ("[server\n", "not valid TOML"),
     ],
 )
@@ -249,7 +254,7 @@ def test_the_documentation_lists_every_key_with_its_default() -> None:
     sections = {part.split("]")[0]: part for part in text.split("\n## [")[1:]}
     for section in msgspec.structs.fields(Config):
         part = sections[section.name]
-        if section.name in ("sources", "republish"):
+        if section.name in ("sources", "republish", "playlists"):
             continue
         rows = {
             line.split("|")[1].strip(): line.split("|")
@@ -278,3 +283,11 @@ def test_every_stream_is_sent_on_unless_it_has_an_entry_of_its_own(tmp_path: Pat
     assert config.republish_to("cam-1") == "whips://tok@sfu.example/cam-1/whip"
     assert config.republish_to("stage") == "whip://other.example/whip"
     assert load_config(None, env={}).republish_to("stage") == ""
+
+
+def test_a_playlist_is_named_for_one_stream_or_for_all(tmp_path: Path) -> None:
+    text = "[playlists]\n'*' = 'https://cdn.example/{stream}/index.m3u8'\nstage = '/hls/stage.m3u8'\n"
+    config = load(tmp_path, text)
+    assert config.playlist_of("cam-1") == "https://cdn.example/cam-1/index.m3u8"
+    assert config.playlist_of("stage") == "/hls/stage.m3u8"
+    assert Config().playlist_of("stage") == ""

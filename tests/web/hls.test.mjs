@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { chooseVariant, codecsOf, codecsOfTs, parseAttributes, parsePlaylist, SegmentTimes } from "../../overlay/web/hls.js";
+import { chooseVariant, codecsOf, codecsOfTs, firstNumber, parseAttributes, parsePlaylist, Runs, SegmentTimes, startedAnew } from "../../overlay/web/hls.js";
 
 const BASE = "https://cdn.example/show/index.m3u8";
 const list = (...lines) => parsePlaylist(["#EXTM3U", ...lines].join("\n"), BASE);
@@ -15,8 +15,8 @@ describe("playlists", () => {
     assert.deepEqual([ended, target], [true, 4]);
     const map = { url: "https://cdn.example/show/init.mp4", range: null };
     assert.deepEqual(segments, [
-      { url: "https://cdn.example/show/a.m4s", range: null, number: 7, duration: 4, map, jump: false },
-      { url: "https://other.example/b.m4s", range: null, number: 8, duration: 3.5, map, jump: false },
+      { url: "https://cdn.example/show/a.m4s", range: null, number: 7, duration: 4, map, run: 0 },
+      { url: "https://other.example/b.m4s", range: null, number: 8, duration: 3.5, map, run: 0 },
     ]);
   });
 
@@ -25,9 +25,26 @@ describe("playlists", () => {
     assert.deepEqual(segments.map((one) => [one.map.range, one.range]), [[[0, 700], [700, 1000]], [[0, 700], [1700, 500]]]);
   });
 
-  test("a live list does not end, and discontinuities are told", () => {
-    const { segments, ended } = list("#EXTINF:2,", "a.ts", "#EXT-X-DISCONTINUITY", "#EXTINF:2,", "b.ts", "#EXTINF:2,", "c.ts");
-    assert.deepEqual([ended, segments.map((one) => one.jump)], [false, [false, true, false]]);
+  test("a live list does not end, and discontinuities are counted, those that left the list too", () => {
+    const lines = ["#EXTINF:2,", "a.ts", "#EXT-X-DISCONTINUITY", "#EXTINF:2,", "b.ts", "#EXTINF:2,", "c.ts"];
+    const { segments, ended } = list(...lines);
+    assert.deepEqual([ended, segments.map((one) => one.run)], [false, [0, 1, 1]]);
+    assert.deepEqual(list("#EXT-X-DISCONTINUITY-SEQUENCE:7", ...lines).segments.map((one) => one.run), [7, 8, 8]);
+  });
+
+  test("a live list is joined at its hold-back, a recording at its beginning", () => {
+    const five = ["#EXT-X-MEDIA-SEQUENCE:10", ...Array.from({ length: 5 }, (_, index) => [`#EXTINF:${index === 4 ? 1.5 : 2},`, `${index}.ts`]).flat()];
+    assert.equal(firstNumber(list("#EXT-X-TARGETDURATION:2", ...five)), 11);
+    assert.equal(firstNumber(list("#EXT-X-TARGETDURATION:2", "#EXT-X-SERVER-CONTROL:HOLD-BACK=3.5", ...five)), 13);
+    assert.equal(firstNumber(list("#EXT-X-TARGETDURATION:2", ...five.slice(0, 3))), 10);
+    assert.equal(firstNumber(list("#EXT-X-TARGETDURATION:2", ...five, "#EXT-X-ENDLIST")), 10);
+    assert.equal(firstNumber(list("#EXT-X-TARGETDURATION:2")), 0);
+  });
+
+  test("a list that ends far before what was played is another one, an older copy of the same is not", () => {
+    const ending = (number) => list(`#EXT-X-MEDIA-SEQUENCE:${number}`, "#EXTINF:2,", "a.ts");
+    assert.deepEqual([40, 38, 36, 35, 0].map((number) => startedAnew(ending(number), 40)), [false, false, false, true, true]);
+    assert.equal(startedAnew(list("#EXT-X-TARGETDURATION:2"), 40), false);
   });
 
   test("a master names variants and sound", () => {
@@ -94,5 +111,29 @@ describe("times of segments", () => {
     const times = new SegmentTimes();
     times.anchor(5, 10);
     assert.deepEqual([0, 10, 11.9, 12, 17.9, 99].map((time) => times.indexAt(segments, time)), [0, 0, 0, 1, 3, 3]);
+  });
+});
+
+describe("runs of timestamps", () => {
+  test("the first one stays where it is, the next one is put behind it, and the media's own times are told to the tick", () => {
+    const runs = new Runs();
+    assert.deepEqual(runs.at(5), { run: 0, time: 5 });
+    assert.equal(runs.place(3, 1.4667, 1.4667), 0);
+    const shift = runs.place(4, 1.466667, 101.2503);
+    assert.equal(shift, 99.784);
+    assert.equal(runs.shiftOf(4), shift);
+    assert.equal(runs.shiftOf(5), undefined);
+    assert.deepEqual(runs.at(101.2), { run: 3, time: 101.2 });
+    for (const tick of [132_000, 135_003, 999_999]) {
+      const shown = runs.at(Math.round((tick / 90_000 + shift) * 1e6) / 1e6);
+      assert.deepEqual([shown.run, Math.round(shown.time * 90_000)], [4, tick]);
+    }
+  });
+
+  test("one that lies before the first is found too", () => {
+    const runs = new Runs();
+    runs.place(3, 50, 50);
+    runs.place(2, 900, 10);
+    assert.deepEqual([runs.at(12).run, runs.at(60).run], [2, 3]);
   });
 });

@@ -226,6 +226,8 @@ describe("model", () => {
     assert.equal(model.latencyMs, 120);
     assert.deepEqual(model.hello, { t: "hello", v: 1, resume: { log: "k3J9", seq: 41 } });
     assert.deepEqual(new OverlayModel().hello, { t: "hello", v: 1 });
+    model.backMs = 60_000;
+    assert.equal(model.hello.back_ms, 60_000);
   });
 
   test("events apply in order, old ones are dropped, a gap asks for a new connection", () => {
@@ -487,5 +489,80 @@ describe("geometry", () => {
     assert.deepEqual(labelBox("right", 200, 100, 80, 20), { x0: 216, y0: 90, x1: 296, y1: 110 });
     assert.deepEqual(labelBox("left", 200, 100, 80, 20), { x0: 104, y0: 90, x1: 184, y1: 110 });
     assert.equal(labelBox("none", 200, 100, 80, 20), null);
+  });
+});
+
+describe("a picture that is seconds behind", () => {
+  const second = (n) => n * 1000 * MS;
+
+  /** Epochs by [number, first second, last second], a sample each 100 ms. */
+  function behind(...epochs) {
+    const model = new OverlayModel();
+    model.history = model.history.longer(90_000);
+    model.epochs = epochs.map(([epoch]) => [epoch, 12_345]); // offsets are for WebRTC viewers: these keys are the media's own
+    for (const [epoch, from, to] of epochs) for (let ms = from * 1000; ms <= to * 1000; ms += 100) model.history.add(sample(ms * MS, 1000, { epoch }));
+    return model;
+  }
+  const found = (model, at, run = 0) => {
+    const { epoch, key } = model.locateMedia(second(at), run);
+    assert.equal(key, second(at));
+    return epoch;
+  };
+
+  test("finds its samples by the media's own times, a minute later still", () => {
+    const model = behind([1, 10, 80]);
+    assert.equal(found(model, 12), 1);
+    assert.equal(model.history.draw(1, second(12)).kind, "exact");
+    const short = new SampleHistory();
+    for (let ms = 0; ms <= 20_000; ms += 100) short.add(sample(ms * MS, 1000));
+    assert.equal(short.draw(1, second(5)).kind, "none");
+  });
+
+  test("an encoder that began anew with the same times is told apart by the player's run", () => {
+    const model = behind([1, 0, 30], [2, 0, 20]);
+    model.locateMedia(second(29), 0); // the screen is still before the break
+    assert.deepEqual([29.5, 30].map((at) => found(model, at, 0)), [1, 1]);
+    assert.deepEqual([0, 5, 19].map((at) => found(model, at, 1)), [2, 2, 2]);
+    assert.equal(found(model, 10, 0), 1); // somebody went back
+  });
+
+  test("before the break is not after it, however soon the times meet again", () => {
+    const model = behind([1, 0, 30]);
+    assert.equal(found(model, 5, 0), 1);
+    model.epochs.push([2, 0]);
+    for (let ms = 0; ms <= 20_000; ms += 100) model.history.add(sample(ms * MS, 5000, { epoch: 2 }));
+    assert.deepEqual([6, 10, 20].map((at) => found(model, at, 0)), [1, 1, 1]);
+    assert.equal(found(model, 1, 1), 2);
+  });
+
+  test("an engine that began anew while the video went on is followed within the run", () => {
+    const model = behind([1, 0, 10], [2, 9, 30]);
+    model.locateMedia(second(5), 0);
+    assert.deepEqual([9.5, 10, 10.2, 12].map((at) => found(model, at, 0)), [1, 1, 2, 2]);
+  });
+
+  test("a run of which nothing is known yet has no hotspots, and no epoch before it", () => {
+    const model = behind([1, 0, 30]);
+    model.locateMedia(second(29), 0);
+    model.epochs.push([2, 0]);
+    const { epoch, key } = model.locateMedia(second(3), 1);
+    assert.equal(model.history.draw(epoch, key).kind, "none");
+    assert.equal(new OverlayModel().locateMedia(0, 0), null);
+  });
+
+  test("what is kept is bounded in hotspots too", () => {
+    const history = new SampleHistory().longer(90_000);
+    const ids = Array.from({ length: 64 }, (_, index) => index + 1);
+    for (let n = 0; n < 900; n++) history.add(sample(n * 3000, 1000, { ids, epoch: n < 400 ? 1 : 2 }));
+    assert.ok(history.size * 64 <= 40_000 + 16 * 64, String(history.size));
+    assert.equal(history.draw(2, 899 * 3000).kind, "exact");
+    assert.equal(history.draw(1, 0).kind, "none");
+  });
+
+  test("hotspots stay on it when the host has gone", () => {
+    const model = behind([1, 0, 10]);
+    const spots = [...model.history.newest(1).spots.values()];
+    assert.equal(model.select(spots, "all").length, 0);
+    assert.equal(model.select(spots, "all", true).length, 1);
   });
 });

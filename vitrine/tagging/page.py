@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from stream.packets import is_playlist
 from stream.recorded import Recording
 
 WEB: Final = Path(__file__).resolve().parents[2] / "overlay" / "web"
@@ -60,11 +61,6 @@ class Replay:
     pictures: Mapping[str, Path]
     recording: Recording
     made_from: str
-
-
-def is_playlist(video: str) -> bool:
-    """An HLS playlist, by its address."""
-    return urlsplit(video).path.lower().endswith(".m3u8")
 
 
 def video_name(video: str) -> str:

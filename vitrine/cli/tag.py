@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,6 +133,8 @@ def _executor(name: str, workers: int, jobs: int) -> Executor:
 
     if name:
         module, _, attribute = name.partition(":")
+        if (here := os.getcwd()) not in sys.path:  # the class lies in the folder more often than in a package
+            sys.path.insert(0, here)
         try:
             made: Executor = getattr(importlib.import_module(module), attribute)()
         except (ImportError, AttributeError, ValueError) as error:

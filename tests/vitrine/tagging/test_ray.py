@@ -46,8 +46,9 @@ def get(reference):
 def documented() -> str:
     """The adapter as the documentation has it."""
     text = (ROOT / "docs" / "replay.md").read_text()
-    (block,) = re.findall(r"```python\n(# ray_tags\.py\n.*?)```", text, re.DOTALL)
-    return block
+    blocks: list[str] = re.findall(r"```python\n(# ray_tags\.py\n.*?)```", text, re.DOTALL)
+    assert len(blocks) == 1
+    return blocks[0]
 
 
 @pytest.mark.parametrize("engine", ["stand-in", "ray"])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from inference.evidence import Limits
 
 Floats = NDArray[np.float32]
+NO_MARGINS: Mapping[str, float] = {}
 
 
 class Confused(NamedTuple):
@@ -66,6 +67,7 @@ def assess(
     found: Sequence[Mapping[str, float]],
     product_id: str,
     limits: Limits,
+    margins: Mapping[str, float] = NO_MARGINS,
     least: int = 3,
 ) -> Verdict:
     """Ask of each view whether the others and the catalogue together would name it.
@@ -76,11 +78,12 @@ def assess(
         found: for each view the catalogue's nearest products with cosines, `product_id` among them or not.
         product_id: enrolled.
         limits: thresholds of the embedder.
+        margins: lead that is needed over a product, where it is not that of `limits`.
         least: views below which nothing can be said.
     """
     among = queries @ views.T
     np.fill_diagonal(among, -1.0)
-    exact, _, margin = limits
+    exact = limits.exact
     right = before = 0
     near: dict[str, list[float]] = {}
     close: dict[str, int] = {}
@@ -88,12 +91,13 @@ def assess(
         old = cosines.get(product_id, -1.0)
         own = max(old, float(row.max()) if len(row) > 1 else -1.0)
         others = {product: score for product, score in cosines.items() if product != product_id}
-        best = max(others.values(), default=-1.0)
-        right += own >= exact and own - best >= margin
-        before += old >= exact and old - best >= margin
+        needed = {product: score + margins.get(product, limits.margin) for product, score in others.items()}
+        best = max(needed.values(), default=-1.0)
+        right += own >= exact and own >= best
+        before += old >= exact and old >= best
         for product, score in others.items():
             near.setdefault(product, []).append(score)
-            close[product] = close.get(product, 0) + (own - score < margin)
+            close[product] = close.get(product, 0) + (own < needed[product])
     confused = sorted(
         (
             Confused(product, close[product], sum(scores) / len(scores))

@@ -5,6 +5,8 @@ What a model wants of its input comes from metadata ``vitrine.input``, JSON such
 range), else from the conventions of well-known exports. Thresholds come from metadata
 ``vitrine.calibration``: ``{"exact": 0.6, "similar": 0.45, "margin": 0.05}``; where a class of objects is
 easier or harder to tell apart, ``"classes": {"bottle": {"exact": 0.7}}`` sets its own for a detector's class.
+With ``"relative": true`` the margin is for products whose catalogue pictures are a chord of 1 apart, and each
+pair of products has its own, see `inference.evidence.Rules`.
 """
 
 from __future__ import annotations
@@ -40,12 +42,14 @@ class Calibration:
         similar: for "something like it".
         margin: lead over the next product that "exact" needs.
         classes: the same three for some of the detector's classes.
+        relative: each pair of products has a margin of its own, by how far apart their pictures lie.
     """
 
     exact: float = 0.6
     similar: float = 0.45
     margin: float = 0.05
     classes: Mapping[str, Limits] = field(default_factory=dict)
+    relative: bool = False
 
     def alike(self, share: float) -> float:
         """Cosine of two views that differ by `share` of what one article's views differ by at most."""
@@ -239,7 +243,7 @@ def calibration(info: ModelInfo) -> Calibration:
             f"got {str(classes)[:80]}"
         )
     own = {str(name): _limits(info, one, whole) for name, one in classes.items()}
-    return Calibration(*whole, own)
+    return Calibration(*whole, own, value.get("relative") is True)
 
 
 def _limits(info: ModelInfo, value: dict[str, object], default: Limits) -> Limits:

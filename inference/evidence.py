@@ -6,12 +6,21 @@ product; a claim once made is kept until it is clearly wrong; and a host's word 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from inference.types import Match, MatchState
 from inference.views import View, ViewBank
+
+SAME = 0.3
+"""Products nearer than this (a cosine of .955) have the same picture, as variants often do: a small lead of
+one over the other says nothing."""
+
+
+def scale(distance: float) -> float:
+    """What a margin is multiplied with for two products so far apart; 1 where they have the same picture."""
+    return distance if distance >= SAME else 1.0
 
 
 class Limits(NamedTuple):
@@ -20,7 +29,7 @@ class Limits(NamedTuple):
     Attributes:
         exact: pooled similarity for "this product".
         similar: pooled similarity for "something like it".
-        margin: lead over the next product that "exact" needs.
+        margin: lead over the next product that "exact" needs; see `Rules.apart`.
     """
 
     exact: float = 0.6
@@ -51,6 +60,10 @@ class Rules:
         min_views: looks before "exact".
         contrary: views in a row that speak against a claim before all evidence from before them is dropped.
         pin_lead: similarity that a pinned product is given on top when products are compared.
+        apart: how far apart the catalogue's pictures of two products lie (chord; 1: a cosine of .5, or not
+            known), by which the margin is scaled. A view is off by as much in every direction, so
+            between look-alikes a small lead says as much as a large one between things that have nothing in
+            common: each pair has the margin that the catalogue itself gives it.
     """
 
     limits: Limits
@@ -58,6 +71,11 @@ class Rules:
     min_views: int
     contrary: int
     pin_lead: float
+    apart: Callable[[str, str], float] = lambda one, other: 1.0
+
+    def margin(self, one: str, other: str) -> float:
+        """Lead that one product needs over another."""
+        return self.limits.margin * scale(self.apart(one, other))
 
 
 class Standing(NamedTuple):
@@ -143,13 +161,14 @@ def judge(case: Case, rules: Rules, expected: Expected) -> None:
     if not best:
         case.claim, case.state = "", MatchState.UNSURE
         return
-    exact, similar, margin = rules.limits
+    exact, similar, _ = rules.limits
     if case.claim in open_to and case.claim != best and case.state is not MatchState.UNSURE:
         held = standing(open_to, case.claim, rules, expected)
-        firm = held.score >= similar - rules.keep and held.lead >= -margin
+        firm = held.score >= similar - rules.keep and held.lead >= -rules.margin(best, case.claim)
         if firm and best not in expected.pinned:
             best = case.claim  # a challenger must lead by the margin before the label changes
-    score, lead, _ = standing(open_to, best, rules, expected)
+    score, lead, rival = standing(open_to, best, rules, expected)
+    margin = rules.margin(best, rival)
     same, looks = best == case.claim, case.bank.looks
     slack = rules.keep if same and case.state is MatchState.EXACT else 0.0
     enough = looks >= rules.min_views or score >= exact + 2 * rules.keep

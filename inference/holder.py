@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Sequence
+from itertools import combinations
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +14,8 @@ from inference.taught import Taught
 from inference.types import ProductIndex
 
 Floats = NDArray[np.float32]
+MOST_PAIRS = 50_000
+"""Distances remembered."""
 
 
 class Held(Protocol):
@@ -60,6 +64,7 @@ class IndexHolder:
 
     def __init__(self, index: Held | None = None) -> None:
         self._index = index
+        self._apart: dict[tuple[str, str], float] = {}
         self.taught = Taught()
 
     def __len__(self) -> int:
@@ -81,6 +86,7 @@ class IndexHolder:
     def swap(self, index: Held | None) -> None:
         """Use `index` from the next search on; running searches finish on the old one."""
         self._index = index
+        self._apart = {}  # after the index: `apart` takes them the other way round
 
     def remove(self, products: Collection[str]) -> None:
         """Find `products` no more, from the next search on. The next build forgets them altogether."""
@@ -98,6 +104,32 @@ class IndexHolder:
         """Vectors of a product, float32 (n, dim); none before the first index."""
         index = self._index
         return np.zeros((0, 0), np.float32) if index is None else index.views(product)
+
+    def apart(self, products: Sequence[str]) -> dict[tuple[str, str], float]:
+        """How far apart the catalogue's pictures of each two products lie. Remembered until the next `swap`.
+
+        Returns:
+            Chord length between their nearest pictures, 0 (the same) to 2, for each pair in the order given;
+            1 is a cosine of .5, and stands for a product without a picture in the index.
+
+        Raises:
+            ProductIndexError: the index does not answer.
+        """
+        known, index = self._apart, self._index
+        if index is None:
+            return {}
+        if len(known) > MOST_PAIRS:
+            known.clear()
+        seen: dict[str, Floats] = {}
+        for pair in combinations(products, 2):
+            if pair not in known:
+                for product in pair:
+                    if product not in seen:
+                        seen[product] = index.views(product)
+                one, other = seen[pair[0]], seen[pair[1]]
+                cosine = float((one @ other.T).max()) if len(one) and len(other) else 0.5
+                known[pair] = known[pair[::-1]] = math.sqrt(max(0.0, 2.0 - 2.0 * cosine))
+        return {pair: known[pair] for pair in combinations(products, 2)}
 
     def search(
         self, vectors: Floats, k: int, within: Collection[str] | None = None

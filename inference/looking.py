@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,11 +44,13 @@ class Seen:
         track_id: as asked.
         look: with its vector and crop; without a vector where the crop was too blurred to be embedded.
         candidates: nearest products with their cosines, best first.
+        apart: how far apart each two of them lie, see `inference.holder.IndexHolder.apart`.
     """
 
     track_id: int
     look: Look
     candidates: list[tuple[str, float]]
+    apart: Mapping[tuple[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +92,7 @@ def look_at(
         at = row.get(number)
         size = large_enough(ask.box, frame.pixels.width, frame.pixels.height, embedder.size)
         look = Look(sharp[number], ask.sight * size, None if at is None else vectors[at], crops[number])
-        answers.append(Seen(ask.track_id, look, [] if at is None else found[at]))
+        near = [] if at is None else found[at]
+        apart = search.index.apart([product for product, _ in near]) if search.index and near else {}
+        answers.append(Seen(ask.track_id, look, near, apart))
     return answers

@@ -16,6 +16,10 @@ from inference.views import UNJUDGED, Look, View, ViewBank, in_sight
 
 __all__ = ["Limits", "Matcher", "MatcherSettings"]
 
+NOTHING_KNOWN: Mapping[tuple[str, str], float] = {}
+MOST_PAIRS = 20_000
+"""Distances between products that are remembered."""
+
 
 @dataclass(frozen=True, slots=True)
 class MatcherSettings:
@@ -26,6 +30,8 @@ class MatcherSettings:
         similar: pooled similarity for "something like it".
         margin: lead over the next product that "exact" needs.
         classes: thresholds of their own for some of the detector's classes.
+        relative: the margin is for products a chord of 1 apart, and each pair of products has its own
+            (`inference.evidence.Rules.apart`).
         keep: hysteresis: how far a claim may fall below its threshold and stay, as a share of the distance
             between `exact` and `similar`, which is the scale of an embedder's cosines.
         min_views: embeddings before "exact".
@@ -48,6 +54,7 @@ class MatcherSettings:
     similar: float = 0.45
     margin: float = 0.05
     classes: Mapping[str, Limits] = field(default_factory=dict)
+    relative: bool = False
     keep: float = 0.33
     min_views: int = 2
     memory: int = 10
@@ -77,6 +84,7 @@ class Matcher:
         self.settings = settings
         self.expected = Expected()
         self._cases: dict[int, Case] = {}
+        self._apart: dict[tuple[str, str], float] = {}
         whole = Limits(settings.exact, settings.similar, settings.margin)
         self._whole = self._rules_of(whole)
         self._classes = {label: self._rules_of(limits) for label, limits in settings.classes.items()}
@@ -148,7 +156,12 @@ class Matcher:
         self._case(track_id).blurred += 1
 
     def vote(
-        self, track_id: int, candidates: Iterable[tuple[str, float]], pts_ns: int, look: Look = UNJUDGED
+        self,
+        track_id: int,
+        candidates: Iterable[tuple[str, float]],
+        pts_ns: int,
+        look: Look = UNJUDGED,
+        apart: Mapping[tuple[str, str], float] = NOTHING_KNOWN,
     ) -> None:
         """One more view of a track.
 
@@ -157,7 +170,12 @@ class Matcher:
             candidates: its nearest products, best first, with their cosines.
             pts_ns: when it was seen.
             look: how well, and what.
+            apart: how far apart each two of them lie (`inference.holder.IndexHolder.apart`).
         """
+        if len(self._apart) > MOST_PAIRS:
+            self._apart.clear()
+        for (one, other), distance in apart.items():
+            self._apart[one, other] = self._apart[other, one] = distance
         case = self._case(track_id)
         view = View(within(dict(candidates), self.allowed), look)
         hear(case, view, self._rules(case), self.expected, self._bank())
@@ -244,7 +262,10 @@ class Matcher:
     def _rules_of(self, limits: Limits) -> Rules:
         s = self.settings
         keep = s.keep * max(0.0, limits.exact - limits.similar)
-        return Rules(limits, keep, s.min_views, s.contrary, s.pin_lead * limits.margin)
+        return Rules(limits, keep, s.min_views, s.contrary, s.pin_lead * limits.margin, self._distance)
+
+    def _distance(self, one: str, other: str) -> float:
+        return self._apart.get((one, other), 1.0) if self.settings.relative else 1.0
 
     def _outdone_by(self, track_id: int, case: Case) -> float:
         """How much better another track matches the product it claims exactly; negative when none does."""

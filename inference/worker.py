@@ -303,7 +303,7 @@ class StreamWorker:
             now_id = self.tracker.attach_embedding(seen.track_id, seen.look.vector)
             if now_id != seen.track_id:
                 self.matcher.rename(seen.track_id, now_id)
-            self.matcher.vote(now_id, seen.candidates, pts_ns, seen.look)
+            self.matcher.vote(now_id, seen.candidates, pts_ns, seen.look, seen.apart)
             match, own_id = self.matcher.match(now_id), now_id
             if match.state is MatchState.EXACT:
                 own_id = self.tracker.attach_product(now_id, match.product_id)
@@ -344,5 +344,6 @@ def _calibrated(settings: MatcherSettings, embedder: OnnxEmbedder | None) -> Mat
         similar=own.similar,
         margin=own.margin,
         classes=own.classes,
+        relative=own.relative,
         alike=own.alike(0.05),
     )

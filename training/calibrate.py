@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from inference.common import Common
+from inference.evidence import SAME
 from training.degrade import live
 
 PRECISION, RECALL = 0.97, 0.90
@@ -27,13 +28,28 @@ def embed(net: torch.nn.Module, views: np.ndarray) -> np.ndarray:
     return np.concatenate(out)
 
 
-def top_two(similarity: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Best article, its score, its margin to the next; columns of `similarity` are `gallery`."""
+def top_two(
+    similarity: np.ndarray, gallery: np.ndarray, apart: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Best article, its score, and how clearly it leads: over how far the next one lies from it.
+
+    Columns of `similarity` are `gallery`; `apart` [articles, articles] as of `distances`.
+    """
     articles = np.unique(gallery)
     best = np.stack([similarity[:, gallery == a].max(1) for a in articles], 1)
     order = np.argsort(-best, 1)
-    rows = np.arange(len(best))
-    return articles[order[:, 0]], best[rows, order[:, 0]], best[rows, order[:, 0]] - best[rows, order[:, 1]]
+    rows, first, second = np.arange(len(best)), order[:, 0], order[:, 1]
+    lead = best[rows, first] - best[rows, second]
+    return articles[first], best[rows, first], lead / apart[first, second]
+
+
+def distances(shelf: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Chord between the nearest catalogue views of each two articles: margins are scaled by it."""
+    articles = np.unique(labels)
+    cosines = shelf @ shelf.T
+    nearest = [[cosines[np.ix_(labels == a, labels == b)].max() for b in articles] for a in articles]
+    chords = np.sqrt(np.maximum(2 - 2 * np.array(nearest), 0))
+    return np.where(chords >= SAME, chords, 1.0)
 
 
 def threshold(score: np.ndarray, right: np.ndarray, precision: float) -> float:
@@ -65,50 +81,56 @@ def levels(score: np.ndarray, margin: np.ndarray, right: np.ndarray) -> tuple[fl
     return best
 
 
-def calibrate(net: torch.nn.Module, work: Path, common: Common) -> dict[str, float | str]:
+def calibrate(net: torch.nn.Module, work: Path, common: Common) -> dict[str, float | str | bool]:
     """`exact`, `similar`, `margin`: see the `how` it returns.
 
-    Four fifths of the held-out products are in the gallery with two catalogue views each; pools of live views
-    are asked, so answers to those outside the gallery are wrong by construction. Each fifth is left out in
-    its turn. Only real goods are asked: made-up packages are too easily told apart, and stand in the gallery.
-    Things that are no goods are asked too, once each: a detector boxes vases and cushions.
+    The gallery holds two catalogue views of each product that is real or rendered, and of held-out made-up
+    packages, every third a look-alike of its neighbour. Pools of live views of held-out ones are asked; each
+    fifth of the gallery is left out in its turn, so answers to those are wrong by construction. Things that
+    are no goods are asked as often as goods: a detector boxes vases and cushions. The cartons that the
+    benchmarks judge by take no part.
     """
     table = np.load(work / "views.npz")
     views = np.load(work / "views.npy", mmap_mode="r")
-    rows = np.flatnonzero(table["held"] & ~np.isin(table["kinds"], ("clothing", "scene")))
-    number = table["number"][rows]
+    kinds, held, number = table["kinds"], table["held"], table["number"]
+    asked = held & np.isin(kinds, ("pack", "cosmetics", "abo"))
+    listed = ~held & (number < 2) & np.isin(kinds, ("grocery", "cosmetics", "abo", "sprite"))
+    rows = np.flatnonzero(asked | listed)
+    number = number[rows]
     looks = [
         live(views[row], np.random.default_rng(row), STRENGTH) if k >= 2 else views[row]
         for row, k in zip(rows, number, strict=True)
     ]
     vectors = embed(net, np.stack(looks))
     labels = np.unique(table["labels"][rows], return_inverse=True)[1]
-    real = table["kinds"][rows] == "grocery"
-    turns = [ask(vectors, common, labels, number < 2, real, turn) for turn in range(ABSENT)]
-    score, margin, right, known, single = (np.concatenate(parts) for parts in zip(*turns, strict=True))
+    turns = [ask(vectors, common, labels, number < 2, turn) for turn in range(ABSENT)]
+    score, clear, right, known, single = (np.concatenate(parts) for parts in zip(*turns, strict=True))
     alien = strangers(net, work, common, vectors[number < 2], labels[number < 2])
-    exact, delta, _ = levels(
-        *(np.concatenate(both) for both in zip((score, margin, right), alien, strict=True))
+    often = np.resize(np.arange(len(alien[0])), len(score))
+    exact, margin, _ = levels(
+        *(np.concatenate((a, b[often])) for a, b in zip((score, clear, right), alien, strict=True))
     )
-    kept = (score >= exact) & (margin >= delta)
+    kept = (score >= exact) & (clear >= margin)
     similar = float(np.quantile(score[right], 1 - RECALL))
     return {
         "exact": round(exact, 4),
         "similar": round(min(similar, exact), 4),
-        "margin": round(delta, 4),
+        "margin": round(margin, 4),
+        "relative": True,
         "top1": round(float(right[known].mean()), 4),
         "top1_single": round(float(single.mean()), 4),
         "auroc": round(float((score[known][:, None] > score[~known][None]).mean()), 4),
         "answered": round(float((kept & right).sum() / known.sum()), 4),
         "precision": round(float(right[kept].mean()), 4),
-        "strangers": round(float(((alien[0] >= exact) & (alien[1] >= delta)).mean()), 4),
-        "products": len(np.unique(labels[real])),
+        "strangers": round(float(((alien[0] >= exact) & (alien[1] >= margin)).mean()), 4),
+        "products": len(np.unique(labels[number >= 2])),
         "gallery": len(np.unique(labels)),
         "pools": len(score) // ABSENT,
         "how": (
-            f"pools of {POOL} live views of held-out goods, each fifth of them in turn not in the gallery, "
-            "and cut-outs of everyday photos; "
-            f"exact and margin: right in {PRECISION:.0%} of the answers; similar: keeps {RECALL:.0%} of those"
+            f"pools of {POOL} live views of held-out made-up packages, each fifth of all goods in turn not "
+            "in the gallery, and as many cut-outs of everyday photos; "
+            f"exact and margin (for products a chord of 1 apart): right in {PRECISION:.0%} of the answers; "
+            f"similar: keeps {RECALL:.0%} of those"
         ),
     }
 
@@ -116,27 +138,29 @@ def calibrate(net: torch.nn.Module, work: Path, common: Common) -> dict[str, flo
 def strangers(
     net: torch.nn.Module, work: Path, common: Common, shelf: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Held-out cut-outs of everyday photos, asked for in the whole gallery: score, margin, never right."""
+    """Held-out cut-outs of everyday photos, asked for in the whole gallery: score, lead, never right."""
     table, views = np.load(work / "views.npz"), np.load(work / "views.npy", mmap_mode="r")
     rows = np.flatnonzero(table["held"] & (table["kinds"] == "scene"))
     looks = np.stack([live(views[row], np.random.default_rng(row), STRENGTH) for row in rows])
-    _, score, margin = top_two(common.shortened(embed(net, looks)) @ shelf.T, labels)
-    return score, margin, np.zeros(len(rows), bool)
+    similarity = common.shortened(embed(net, looks)) @ shelf.T
+    _, score, clear = top_two(similarity, labels, distances(shelf, labels))
+    return score, clear, np.zeros(len(rows), bool)
 
 
 def ask(
-    vectors: np.ndarray, common: Common, labels: np.ndarray, shelf: np.ndarray, real: np.ndarray, turn: int
+    vectors: np.ndarray, common: Common, labels: np.ndarray, shelf: np.ndarray, turn: int
 ) -> tuple[np.ndarray, ...]:
-    """Ask for the real goods while every fifth product from `turn` on is absent.
+    """Ask for all goods while every fifth product from `turn` on is absent.
 
-    Returns score, margin, right and known of each pool, and whether each view of a known product was right.
+    Returns score, lead, right and known of each pool, and whether each view of a known product was right.
     """
-    inside, asked = labels % ABSENT != turn, real & ~shelf
+    inside, asked = labels % ABSENT != turn, ~shelf
     columns = labels[shelf & inside]
     similarity = common.shortened(vectors[asked]) @ vectors[shelf & inside].T
     articles = np.unique(columns)
     best = np.stack([similarity[:, columns == a].max(1) for a in articles], 1)
     members, truth = pools(labels[asked])
-    answer, score, margin = top_two(best[members].mean(1), articles)
+    apart = distances(vectors[shelf & inside], columns)
+    answer, score, clear = top_two(best[members].mean(1), articles, apart)
     single = articles[best.argmax(1)] == labels[asked]
-    return score, margin, answer == truth, truth % ABSENT != turn, single[inside[asked]]
+    return score, clear, answer == truth, truth % ABSENT != turn, single[inside[asked]]

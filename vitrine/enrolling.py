@@ -14,6 +14,7 @@ import numpy as np
 from inference.apart import Verdict, assess
 from inference.embedder import OnnxEmbedder
 from inference.enrolment import Enrolment, EnrolmentSettings
+from inference.evidence import scale
 from inference.index import IndexHolder
 from inference.types import Plan
 from inference.views import Look
@@ -60,7 +61,14 @@ def judged(looks: tuple[Look, ...], product_id: str, embedder: OnnxEmbedder, ind
     vectors = np.stack(rows) if rows else np.zeros((0, embedder.dim), np.float32)
     queries = embedder.queries(vectors)
     found: list[Mapping[str, float]] = [dict(near) for near in index.search(queries, NEAREST)]
-    return assess(vectors, queries, found, product_id, embedder.calibration.limits)
+    own = embedder.calibration
+    margins: dict[str, float] = {}
+    if own.relative:
+        others = {product for near in found for product in near} - {product_id}
+        for other in others:
+            distance = index.apart((product_id, other)).get((product_id, other), 1.0)
+            margins[other] = own.margin * scale(distance)
+    return assess(vectors, queries, found, product_id, own.limits, margins)
 
 
 async def recorded_frames(path: str, every: int = 3) -> AsyncGenerator[Frame]:

@@ -56,7 +56,8 @@ class Answer:
         inside: it is in the catalogue.
         best: number of the one that leads.
         score: pooled cosine of that.
-        margin: its lead over the next.
+        margin: its lead over the next...
+        clear: ...as a share of how far apart the two lie, which is what the engine goes by.
         state: as the engine says it.
         claimed: number of the one claimed; -1 for none.
     """
@@ -66,6 +67,7 @@ class Answer:
     best: int
     score: float
     margin: float
+    clear: float
     state: MatchState
     claimed: int
 
@@ -79,7 +81,12 @@ def embed(articles: Sequence[Article], embedder: OnnxEmbedder) -> Embedded:
     """Catalogue pictures as the importer embeds them, views as the engine does."""
     own = embedder.calibration
     settings = MatcherSettings(
-        exact=own.exact, similar=own.similar, margin=own.margin, classes=own.classes, alike=own.alike(0.05)
+        exact=own.exact,
+        similar=own.similar,
+        margin=own.margin,
+        classes=own.classes,
+        relative=own.relative,
+        alike=own.alike(0.05),
     )
     shelf = [
         np.concatenate([embedder.embed(catalogue_views(one, embedder.size)) for one in article.shelf])
@@ -124,24 +131,37 @@ def ask(
     """Show a track to the matcher view by view; answers after `AFTER` views, the last where it is shorter."""
     matcher, bank = Matcher(seen.settings), ViewBank(seen.settings.memory, seen.settings.alike)
     answers: dict[int, Answer] = {}
+    apart: dict[tuple[str, str], float] = {}
     for count, number in enumerate(track, 1):
         look = seen.looks[article][number]
         found = index.search(seen.queries[article][number][None], CANDIDATES)[0]
-        matcher.vote(1, found, 0, look)
+        near = index.apart([product for product, _ in found])
+        matcher.vote(1, found, 0, look, near)
+        apart.update(near)
         bank.add(View(dict(found), look))
         if count in AFTER or count == len(track):
-            answers[count] = _answer(article, inside, matcher, bank.pooled())
+            answers[count] = _answer(article, inside, matcher, bank.pooled(), apart)
     last = answers[len(track)]
     return {after: answers.get(after, last) for after in AFTER}
 
 
-def _answer(article: int, inside: bool, matcher: Matcher, pooled: dict[str, float]) -> Answer:
+def _answer(
+    article: int,
+    inside: bool,
+    matcher: Matcher,
+    pooled: dict[str, float],
+    apart: dict[tuple[str, str], float],
+) -> Answer:
     ranked = sorted(pooled.items(), key=lambda pair: -pair[1])
     score = ranked[0][1]
     margin = score - (ranked[1][1] if len(ranked) > 1 else 0.0)
+    pair = tuple(product for product, _ in ranked[:2])
+    distance = next((apart[one] for one in (pair, pair[::-1]) if one in apart), 1.0)
     match = matcher.match(1)
     claimed = int(match.product_id) if match.product_id else -1
-    return Answer(article, inside, int(ranked[0][0]), score, margin, match.state, claimed)
+    return Answer(
+        article, inside, int(ranked[0][0]), score, margin, margin / max(distance, 0.1), match.state, claimed
+    )
 
 
 def ask_all(

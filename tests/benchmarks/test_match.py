@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -39,7 +41,7 @@ def seen(noise: float, articles: int = 10, views: int = 20) -> Embedded:
 def answer(right: bool, score: float = 0.9, margin: float = 0.3, *, inside: bool = True) -> dict[int, Answer]:
     state = MatchState.EXACT if score > 0.5 else MatchState.UNSURE
     best = 1 if right else 2
-    one = Answer(1, inside, best, score, margin, state, best if state is MatchState.EXACT else -1)
+    one = Answer(1, inside, best, score, margin, margin, state, best if state is MatchState.EXACT else -1)
     return dict.fromkeys(AFTER, one)
 
 
@@ -54,6 +56,16 @@ def test_what_left_the_catalogue_is_asked_about_too() -> None:
     answers = ask_all(seen(0.2), 2, 1)
     outside = [one[AFTER[-1]] for one in answers if not one[AFTER[-1]].inside]
     assert len(outside) == 5 * 2 * 2 and not any(one.right for one in outside)
+
+
+def test_the_lead_counts_against_how_far_apart_the_two_lie() -> None:
+    rows = ask_all(seen(0.2), 2, 1)
+    for row in rows:
+        last = row[AFTER[-1]]
+        assert 0.5 * last.margin <= last.clear <= 10 * last.margin
+    closer = replace(answer(True)[10], score=0.8, clear=0.6)
+    wrong = replace(answer(False)[10], score=0.9, margin=0.4, clear=0.2)
+    assert best_coverage([closer, wrong]) == 0.5 and best_coverage([closer, wrong], plain=True) == 0.0
 
 
 def test_a_short_track_ends_with_its_last_answer() -> None:
@@ -94,7 +106,16 @@ def test_a_confirm_helps_and_vetoes_take_nothing_from_the_others() -> None:
 
 
 def test_targets_compare_with_the_best_of_the_others() -> None:
-    keys = ("exact_precision", "coverage_97", "top1_10", "auroc", "top1_confirmed", "top1_untaught", "lost")
+    keys = (
+        "exact_precision",
+        "coverage_97",
+        "coverage_97_plain",
+        "top1_10",
+        "auroc",
+        "top1_confirmed",
+        "top1_untaught",
+        "lost",
+    )
     rows: list[Row] = [
         {"subject": f"new cartons: {name}", **dict.fromkeys(keys, value)}
         for name, value in (("vitrine_embed", 0.9), ("a", 0.95), ("b", 0.5))

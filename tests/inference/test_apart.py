@@ -50,6 +50,12 @@ def test_a_look_alike_from_some_sides_only() -> None:
     assert "from some sides it looks like vase" in in_words(verdict, {})
 
 
+def test_a_look_alike_needs_the_lead_that_the_catalogue_gives_it() -> None:
+    made, found = views(6), [{"mug": 0.5, "vase": 0.75}] * 6
+    assert assess(made, made, found, "mug", LIMITS).telling is Telling.NOT
+    assert assess(made, made, found, "mug", LIMITS, {"vase": 0.04}).telling is Telling.APART
+
+
 def test_views_that_do_not_find_each_other_are_not_enough() -> None:
     verdict = judged(views(6, alike=0.3), [{"jar": 0.1}] * 6, "mug", LIMITS)
     assert verdict.telling is Telling.NOT and verdict.confused == ()

@@ -159,3 +159,16 @@ def test_the_holder_swaps_under_search(tmp_path: Path) -> None:
     thread.join()
     assert seen <= {frozenset("p"), frozenset("n")}, "one answer mixed two indexes"
     assert holder.current is old
+
+
+def test_it_is_known_how_far_apart_products_lie_until_the_index_is_swapped() -> None:
+    vectors = np.array([[1, 0], [0.6, 0.8], [0, 1], [1, 0]], np.float32)
+    holder = IndexHolder()
+    assert holder.apart(("mug", "jar")) == {}
+    holder.swap(LoadedIndex(["mug", "jar", "jar", "cup"], vectors))
+    found = holder.apart(("mug", "jar", "cup", "unicorn"))
+    assert found["mug", "jar"] == pytest.approx(np.sqrt(0.8))  # of the nearest two pictures
+    assert found["mug", "cup"] == 0.0 and found["mug", "unicorn"] == 1.0
+    assert holder.apart(("jar", "mug")) == {("jar", "mug"): found["mug", "jar"]}
+    holder.swap(LoadedIndex(["mug", "jar"], vectors[:2] * np.array([[1], [-1]], np.float32)))
+    assert holder.apart(("mug", "jar"))["mug", "jar"] == pytest.approx(np.sqrt(3.2))

@@ -52,6 +52,23 @@ def test_one_ordinary_view_is_too_few() -> None:
     assert match.reason == "seen from 1 view, too few to tell"
 
 
+def test_each_pair_of_products_has_the_margin_that_the_catalogue_gives_it() -> None:
+    settings = MatcherSettings(margin=0.1, relative=True)
+    near = {"mug": 0.7, "jar": 0.64}
+
+    def state(distance: float | None, relative: bool = True) -> MatchState:
+        matcher = Matcher(replace(settings, relative=relative))
+        apart = {} if distance is None else {("jar", "mug"): distance}
+        for _ in range(3):
+            matcher.vote(1, near.items(), 0, apart=apart)
+        return matcher.match(1).state
+
+    assert state(None) is state(1.2) is MatchState.SIMILAR
+    assert state(0.5) is MatchState.EXACT, "look-alikes: half of the lead says as much"
+    assert state(0.5, relative=False) is MatchState.SIMILAR
+    assert state(0.1) is MatchState.SIMILAR, "the same picture: no lead says anything"
+
+
 def test_lookalikes_are_similar_not_exact() -> None:
     matcher = Matcher()
     votes(matcher, 1, CLOSE, CLOSE, CLOSE)

@@ -1,7 +1,8 @@
-"""A bad network on this machine: a UDP relay that loses and delays packets, put into an answer's candidates.
+"""A bad network on this machine: a UDP relay that delays packets, put into an answer's candidates.
 
-No privilege is needed, and the loss is seeded. Both directions suffer, feedback too. Jitter delays each
-packet by up to so much but keeps their order, as queues do.
+Both directions suffer, feedback too. Packets are lost by the kernel where this process has a network of its
+own (`netns`), else by the relay, seeded and without any privilege. Jitter delays each packet by up to so much
+but keeps their order, as queues do.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import re
 from collections import deque
 from typing import Any
 
+from benchmarks.whep_parts.netns import KernelLoss
+
 Address = tuple[str, int]
 _CANDIDATE = re.compile(r"^(a=candidate:\S+ \d+ udp \d+ )(\S+) (\d+)( typ host.*)$", re.MULTILINE)
 
@@ -20,25 +23,44 @@ class LossyPath:
     """Between one viewer and one server port.
 
     Attributes:
-        loss: 0..1 of the packets that are lost, each way.
         jitter_s: greatest delay of a packet.
         port: where the viewer sends to.
-        lost: packets lost so far.
+        lost: packets that the relay has lost so far.
+
+    Args:
+        seed: of what the relay does by chance.
+        by_kernel: the kernel loses packets, not the relay; see `netns.own_network`.
     """
 
-    def __init__(self, seed: int) -> None:
-        self.loss = 0.0
+    def __init__(self, seed: int, *, by_kernel: bool = False) -> None:
         self.jitter_s = 0.0
         self.port = 0
         self.lost = 0
+        self._loss = 0.0
+        self._by_kernel = by_kernel
+        self._kernel: KernelLoss | None = None
         self._random = random.Random(seed)
         self._ends: dict[str, asyncio.DatagramTransport] = {}
         self._viewer: Address | None = None
         self._waiting: dict[str, deque[bytes]] = {"viewer": deque(), "server": deque()}
         self._due = {"viewer": 0.0, "server": 0.0}
 
+    @property
+    def loss(self) -> float:
+        """0..1 of the packets that are lost, each way."""
+        return self._loss
+
+    @loss.setter
+    def loss(self, share: float) -> None:
+        self._loss = share
+        if self._kernel is not None:
+            self._kernel.set(share)
+
     async def open(self, server: Address) -> None:
         """Listen for the viewer; pass on to `server`."""
+        if self._by_kernel:
+            self._kernel = KernelLoss(server[1])
+            self._kernel.set(self._loss)
         loop = asyncio.get_running_loop()
         for name, options in (
             ("viewer", {"local_addr": ("127.0.0.1", 0)}),
@@ -50,6 +72,7 @@ class LossyPath:
 
     def close(self) -> None:
         """Stop."""
+        self.loss = 0.0
         for transport in self._ends.values():
             transport.close()
 
@@ -57,7 +80,7 @@ class LossyPath:
         """A packet from the `name` end."""
         if name == "viewer":
             self._viewer = address
-        if self._random.random() < self.loss:
+        if self._kernel is None and self._random.random() < self._loss:
             self.lost += 1
             return
         other = "server" if name == "viewer" else "viewer"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 
 MS = 1_000_000
@@ -33,6 +34,7 @@ class HoldEstimator:
         self._min_ms, self._max_ms = min_ms, max_ms
         self._step_ms, self._margin_ns = step_ms, margin_ms * MS
         self._needs: deque[tuple[int, int]] = deque()
+        self._ordered: list[int] = []
         self._last_pts: int | None = None
         self._since_change_ns: int | None = None
 
@@ -49,9 +51,12 @@ class HoldEstimator:
             self._since_change_ns = sent_ns
         if previous is None or not 0 < pts_ns - previous <= self.MAX_GAP_NS:
             return None
-        self._needs.append((sent_ns, (sent_ns - arrived_ns) + (pts_ns - previous)))
+        need_ns = (sent_ns - arrived_ns) + (pts_ns - previous)
+        self._needs.append((sent_ns, need_ns))
+        insort(self._ordered, need_ns)
         while self._needs[0][0] < sent_ns - self.WINDOW_NS:
-            self._needs.popleft()
+            _, old_ns = self._needs.popleft()
+            del self._ordered[bisect_left(self._ordered, old_ns)]
         wanted = self._wanted_ms()
         lower_long_enough = sent_ns - self._since_change_ns >= self.WINDOW_NS
         if wanted > self.current_ms or (wanted <= self.current_ms - 2 * self._step_ms and lower_long_enough):
@@ -60,7 +65,7 @@ class HoldEstimator:
         return None
 
     def _wanted_ms(self) -> int:
-        needs = sorted(need for _, need in self._needs)
+        needs = self._ordered
         need_ns = needs[min(len(needs) - 1, int(0.95 * len(needs)))] + self._margin_ns
         steps = -(-need_ns // (self._step_ms * MS))
         return int(min(self._max_ms, max(self._min_ms, steps * self._step_ms)))

@@ -28,7 +28,7 @@ from inference.embedded import EMBEDDER, WEIGHTS
 YOLOX = SHARED / "models" / "detect" / "yolox_nano.onnx"
 COCO = SHARED / "models" / "detect" / "coco80.txt"
 BUDGET_MS = 60
-SETTLE_S = 2.5
+SETTLE_S = 4.0
 BUSY_S = 10.0
 PROBE_S = 0.05
 

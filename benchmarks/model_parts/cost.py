@@ -18,7 +18,15 @@ from inference.types import Rung
 LIMIT_MB, LIMIT_MS = 3.0, 6.0
 CROP_MB, CROP_MS = 4.0, 3.0
 CROP = (1, 3, 128, 128)
-RUNGS = (Rung(320, 320), Rung(320, 192), Rung(224, 224), Rung(160, 160))
+RUNGS = (
+    Rung(320, 320),
+    Rung(320, 192),
+    Rung(224, 224),
+    Rung(160, 160),
+    Rung(416, 416),
+    Rung(416, 256),
+)
+"""What ships, the first of them judged, and a larger one to choose."""
 
 
 def measure(settings: Settings) -> Outcome:

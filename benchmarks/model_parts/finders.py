@@ -20,6 +20,8 @@ from stream.clock import MonotonicClock
 from stream.types import Frame
 
 OURS = "vitrine_detect 320"
+LARGER = "vitrine_detect 416"
+"""At the size of the others: what a larger rung is worth. Not judged: the engine starts at 320."""
 NANODET = "nanodet_plus_m 416"
 YOLOX = "yolox_nano 416"
 CENTRE = "fixed centre box"
@@ -79,6 +81,8 @@ def finders() -> list[Finder]:
     found: list[Finder] = []
     try:
         found.append(Model(OURS, load_detector(embedded_model(DETECTOR), settings=settings)))
+        larger = load_detector(embedded_model(DETECTOR), rungs=[Rung(416, 416)], settings=settings)
+        found.append(Model(LARGER, larger))
         for name, path in PEERS.items():
             found.append(Model(name, load_detector(shared(path), rungs=[Rung(416, 416)], settings=settings)))
     except ModelError as error:

@@ -272,6 +272,11 @@ async def test_the_look_is_every_product_of_the_picture(rig: Rig) -> None:
     assert answer["outcome"] == "found" and len(told & there) >= 2 and len(told - there) <= 1
     boxed = [one for one in answer["objects"] if one["label"] == "product" and one.get("hits")]
     assert len(boxed) >= 2 and all(0 <= value <= 1 for one in boxed for value in one["box"])
+    held = boxed[0]  # of one who is just behind it, that alone
+    behind = [max(0.0, held["box"][0] - 0.01), 0.0, min(1.0, held["box"][2] + 0.01), 1.0]
+    person = await rig.found(mode="look", epoch=1, rtp=number * 3000, person=behind)
+    theirs = {hit["card"]["id"] for hit in person["hits"]}
+    assert held["hits"][0]["card"]["id"] in theirs and theirs < told
     nobody = await rig.found(mode="look", epoch=1, rtp=number * 3000, person=[0.0, 0.0, 0.03, 0.03])
     assert nobody["outcome"] == "nothing" and nobody["message"]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import sys
 
 import msgspec
 import pytest
@@ -527,3 +529,65 @@ async def test_viewer_who_saw_what_is_lost_everywhere_is_not_kept_waiting() -> N
         async with stage.viewer({**HELLO, "resume": {"log": "log-1", "seq": 1000}}) as viewer:
             snap = await viewer.until("snap")
             assert not snap["recovered"] and snap["seq"] == stage.author.snapshot().seq
+
+
+class _Wire(asyncio.Transport):
+    """A transport that remembers."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += bytes(data)
+
+    def abort(self) -> None:
+        pass
+
+
+async def test_snapshot_is_written_in_the_same_turn_of_the_loop_as_the_hello_is_read() -> None:
+    async with staged() as stage:
+        await stage.start_show()
+        async with stage.viewer(HELLO) as first:
+            await first.until("snap")  # the stream is followed here by now
+            wire, protocol = _Wire(), stage.gateway.protocol()
+            protocol.connection_made(wire)
+            protocol.data_received(
+                b"GET /ws/demo HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            )
+            hello = b'{"t":"hello","v":1}'
+            protocol.data_received(b"\x81" + bytes((0x80 | len(hello),)) + b"\0\0\0\0" + hello)
+            assert b'"t":"snap"' in wire.sent, "without a turn of the loop in between"
+            protocol.connection_lost(None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_NOTSENT_LOWAT is Linux")
+async def test_kernel_holds_little_that_is_not_sent_for_a_viewer() -> None:
+    seen: list[tuple[int, int]] = []
+    async with staged() as stage:
+        await stage.start_show()
+
+        class Looking(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                stage.gateway.protocol().connection_made(transport)
+                sock = transport.get_extra_info("socket")
+                options = (socket.TCP_NOTSENT_LOWAT, socket.TCP_NODELAY)
+                low, delay = (sock.getsockopt(socket.IPPROTO_TCP, option) for option in options)
+                seen.append((low, delay))
+                transport.close()
+
+        server = await asyncio.get_running_loop().create_server(Looking, "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        await stage.until(lambda: bool(seen))
+        writer.close()
+        server.close()
+    assert seen == [(2_048, 1)]

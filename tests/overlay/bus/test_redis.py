@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis.asyncio import Redis
+from redis.crc import key_slot
 
 from overlay.bus.base import EventItem, SnapshotItem, Subscription
-from overlay.bus.redis import RedisBus
+from overlay.bus.redis import RedisBus, StreamKeys
+from overlay.bus.redis_link import KEEP_MS
+from overlay.bus.redis_registry import RedisRegistry
+from overlay.bus.registry import WATCHED_MS
 from overlay.errors import BusError
 from overlay.publisher import StreamPublisher
 from overlay.state import OverlayAuthor
@@ -122,3 +127,20 @@ def test_address_that_is_none_is_refused() -> None:
 
     with pytest.raises(BusError, match="bus address"):
         asyncio.run(make())
+
+
+async def test_what_nobody_writes_any_more_is_gone_after_a_day_and_lies_in_one_slot(
+    redis_server: RedisServer,
+) -> None:
+    bus = RedisBus(redis_server.url)
+    pen = Pen(bus)
+    await pen.start()
+    registry = RedisRegistry(bus.link)
+    await registry.watch(STREAM, "edge", 3)
+    async with Redis.from_url(redis_server.url) as client:
+        keys: list[bytes] = await client.keys("*")  # type: ignore[assignment]
+        kept = {key: int(await client.pttl(key)) for key in keys}
+        assert len({key_slot(key) for key in kept}) == 1 and len(kept) >= 3
+        assert 0 < kept.pop(StreamKeys.of(STREAM).viewers.encode()) <= WATCHED_MS
+        assert all(KEEP_MS - 5_000 < ms <= KEEP_MS for ms in kept.values()), kept
+    await bus.close()

@@ -245,7 +245,7 @@ def draw(report: Report, figure: Figure) -> None:
     drawn = [row for row in report.rows if row.get("age_curve")]
     scenarios = list(dict.fromkeys(str(row["scenario"]) for row in drawn))
     colours = {name: f"C{number}" for number, name in enumerate(dict.fromkeys((*OWN, *STREAMING)))}
-    panels = figure.subplots(2, max(1, len(scenarios)), squeeze=False)
+    panels = figure.subplots(2, max(1, len(scenarios)), sharey="row", squeeze=False)
     for column, words in enumerate(scenarios):
         above, below = panels[:, column]
         for row in drawn:
@@ -260,6 +260,7 @@ def draw(report: Report, figure: Figure) -> None:
         above.set_xlabel("s")
         below.set_xlabel("processor time, ms a frame")
         below.set_xlim(left=0)
+        below.set_visible(any(row["scenario"] == words and row.get("streaming_ap") for row in drawn))
     panels[0, 0].set_ylabel("age of an answer, ms")
     panels[1, 0].set_ylabel("streaming AP")
     handles, labels = panels[0, 0].get_legend_handles_labels()

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from benchmarks.budget_parts.clip import found_box, long_clip, slow_clip
+from benchmarks.budget_parts.clip import SECONDS, found_box, long_clip, slow_clip
 from benchmarks.budget_parts.scoring import Answer
 from benchmarks.engine import KEY, OPERATOR_KEY, Engine, catalogue, engine
 from benchmarks.harness import CannotRun
@@ -62,7 +62,7 @@ class Scenario:
     def clip(self) -> Path:
         """What is published."""
         if self.takes_ms:
-            return moving_square()
+            return moving_square(SECONDS)
         return slow_clip(long_clip()) if self.ticks != 3000 else long_clip()
 
     @property

@@ -18,6 +18,10 @@ SAME = 0.3
 one over the other says nothing."""
 
 
+ALIKE = 0.6
+"""Products nearer than this (a cosine of .82) are called look-alikes."""
+
+
 def scale(distance: float) -> float:
     """What a margin is multiplied with for two products so far apart; 1 where they have the same picture."""
     return distance if distance >= SAME else 1.0
@@ -212,6 +216,8 @@ def _reason(case: Case, rules: Rules, stands: Standing, any_near: bool) -> str:
     if case.bank.sides < views and case.bank.sides > 1:
         seen += f" of {case.bank.sides} sides"
     ahead = f"{stands.lead:.2f} ahead of the next"
+    if stands.rival and rules.apart(case.claim, stands.rival) < ALIKE:
+        ahead += ", a look-alike"
     exact, similar, _ = rules.limits
     if case.confirmed:
         return f"the host said so, {seen}"

@@ -69,6 +69,13 @@ def test_each_pair_of_products_has_the_margin_that_the_catalogue_gives_it() -> N
     assert state(0.1) is MatchState.SIMILAR, "the same picture: no lead says anything"
 
 
+def test_the_reason_tells_of_a_look_alike() -> None:
+    matcher = Matcher(MatcherSettings(relative=True))
+    for _ in range(3):
+        matcher.vote(1, CLEAR.items(), 0, apart={("mug", "jar"): 0.5, ("mug", "pen"): 1.2})
+    assert matcher.match(1).reason == "seen from 3 views, 0.30 ahead of the next, a look-alike"
+
+
 def test_lookalikes_are_similar_not_exact() -> None:
     matcher = Matcher()
     votes(matcher, 1, CLOSE, CLOSE, CLOSE)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.views import Look
 from overlay.bus.journal import Journal, MemoryJournal
 from overlay.bus.redis_journal import RedisJournal
 from overlay.bus.redis_link import RedisLink
@@ -122,3 +123,35 @@ async def test_a_running_engine_hears_the_command_line(tmp_path: Path) -> None:
         lessons.close()
         store.close()
         await engine.stop(0.0)
+
+
+@pytest.mark.redis
+async def test_what_a_host_says_on_one_node_another_recognises_by(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    redis_server.flush()
+    nodes = []
+    for name in ("a", "b"):
+        settings = {"server.port": 0, "server.data_dir": str(tmp_path / name), "bus.url": redis_server.url}
+        config = load_config(None, {}, settings | {"catalog.feed": str(CATALOGUE)})
+        nodes.append(Engine(config, MonotonicClock()))
+        await nodes[-1].start()
+    first, second = nodes
+    try:
+        embedder, index = first.recognition.embedder, second.recognition.index
+        crop = np.full((embedder.size, embedder.size, 3), 90, np.uint8)
+        look = Look(1.0, 1.0, embedder.embed(crop[None])[0], crop)
+        assert await first.teacher.learn("morrow-mug", LessonKind.CONFIRMED, [look], "demo") == 1
+        async with asyncio.timeout(20):
+            while not len(index.taught):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.05)
+        assert look.vector is not None
+        found = index.search(look.vector[None], 1)[0][0]
+        assert found[0] == "morrow-mug" and found[1] == pytest.approx(1.0, abs=1e-5)
+        assert await second.teacher.forget("morrow-mug") == 1
+        async with asyncio.timeout(20):
+            while len(first.recognition.index.taught):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.05)
+    finally:
+        for node in nodes:
+            await node.stop(0.0)

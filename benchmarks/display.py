@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,23 +91,29 @@ class Tally:
         }
 
 
+Lives = dict[int, list[Sight]]
+"""Every true object's frames, by its id."""
+
+
 def watch(tally: Tally, sequence: Sequence, rows: Floats) -> None:
     """Add one sequence: `rows` are frame, id, x0, y0, x1, y1 of what was shown, in order of frames."""
-    for sights in _sights(tally, sequence, rows).values():
-        if len(sights) >= sequence.fps / 2:
-            _count(tally, sights, sequence.fps)
+    lives, stray = sights_of(sequence, rows)
+    for sights in lives.values():
+        _count(tally, sights, sequence.fps)
+    tally.stray += stray
     tally.seconds += len(sequence) / sequence.fps
 
 
-def _sights(tally: Tally, sequence: Sequence, rows: Floats) -> dict[int, list[Sight]]:
-    """Every true object's frames."""
+def sights_of(sequence: Sequence, rows: Floats) -> tuple[Lives, int]:
+    """Every true object's frames, of those in the picture for half a second, and the boxes on nothing."""
     starts = np.searchsorted(rows[:, 0], np.arange(len(sequence) + 1))
     last: dict[int, int] = {}
-    lives: dict[int, list[Sight]] = {}
+    lives: Lives = {}
+    stray = 0
     for frame, (ids, truth) in enumerate(zip(sequence.ids, sequence.truth, strict=True)):
         shown = rows[starts[frame] : starts[frame + 1]]
         pairs = _pairs(ids, truth, shown, last)
-        tally.stray += len(shown) - len(pairs)
+        stray += len(shown) - len(pairs)
         for row, object_id in enumerate(ids.tolist()):
             column = pairs.get(row)
             if column is None:
@@ -115,15 +122,15 @@ def _sights(tally: Tally, sequence: Sequence, rows: Floats) -> dict[int, list[Si
                 last[object_id] = int(shown[column, 1])
                 sight = Sight(frame, truth[row], last[object_id], shown[column, 2:])
             lives.setdefault(object_id, []).append(sight)
-    return lives
+    return {one: sights for one, sights in lives.items() if len(sights) >= sequence.fps / 2}, stray
 
 
 def _pairs(ids: NDArray[np.int64], truth: Floats, shown: Floats, last: dict[int, int]) -> dict[int, int]:
     if not len(ids) or not len(shown):
         return {}
     overlap = iou(truth, shown[:, 2:])
-    same = np.array([[last.get(i) == int(j) for j in shown[:, 1]] for i in ids.tolist()])
-    value = np.where(overlap >= MATCH_IOU, overlap + same, 0.0)
+    before = np.array([last.get(one, -1) for one in ids.tolist()])
+    value = np.where(overlap >= MATCH_IOU, overlap + (before[:, None] == shown[None, :, 1]), 0.0)
     rows, columns = linear_sum_assignment(-value)
     return {int(r): int(c) for r, c in zip(rows, columns, strict=True) if value[r, c] > 0}
 
@@ -131,48 +138,74 @@ def _pairs(ids: NDArray[np.int64], truth: Floats, shown: Floats, last: dict[int,
 def _count(tally: Tally, sights: list[Sight], fps: float) -> None:
     tally.object_s += len(sights) / fps
     tally.visible += len(sights)
-    on = [index for index, sight in enumerate(sights) if sight.shown is not None]
-    tally.covered += len(on)
-    if not on:
+    errors = errors_px(sights)
+    tally.covered += len(errors)
+    first = first_ms(sights, fps)
+    if first is None:
         tally.never += 1
         return
-    tally.first_ms.append((sights[on[0]].frame - sights[0].frame) * 1000 / fps)
-    tally.ids.append(len({sights[index].shown_id for index in on}))
-    for before, after in zip(sights, sights[1:], strict=False):
-        adjacent = after.frame == before.frame + 1
-        tally.flickers += adjacent and before.shown is not None and after.shown is None
-    tally.errors_px += [_distance(s.shown, s.truth) for s in sights if s.shown is not None]
-    _jitter(tally, sights)
-    _returns(tally, sights)
+    tally.first_ms.append(first)
+    tally.ids.append(len({sight.shown_id for sight in sights if sight.shown_id is not None}))
+    tally.flickers += len(vanished(sights))
+    tally.errors_px += errors.values()
+    tally.jitter_px += jitter_px(sights).values()
+    told = [kept for kept in returns(sights) if kept is not None]
+    tally.returns += len(told)
+    tally.kept += sum(told)
 
 
-def _jitter(tally: Tally, sights: list[Sight]) -> None:
-    for a, b, c in zip(sights, sights[1:], sights[2:], strict=False):
+def first_ms(sights: list[Sight], fps: float) -> float | None:
+    """From an object's first frame to the first it is shown on; None for never."""
+    shown = next((sight.frame for sight in sights if sight.shown is not None), None)
+    return None if shown is None else (shown - sights[0].frame) * 1000 / fps
+
+
+def vanished(sights: list[Sight]) -> set[int]:
+    """Indices of the frames after which something shown on an object in view was not shown any more."""
+    return {
+        index
+        for index, (before, after) in enumerate(pairwise(sights))
+        if after.frame == before.frame + 1 and before.shown is not None and after.shown is None
+    }
+
+
+def errors_px(sights: list[Sight]) -> dict[int, float]:
+    """Distance of the shown from the true centre, by index."""
+    return {
+        index: float(np.linalg.norm(_centre(sight.shown) - _centre(sight.truth)))
+        for index, sight in enumerate(sights)
+        if sight.shown is not None
+    }
+
+
+def jitter_px(sights: list[Sight]) -> dict[int, float]:
+    """Second difference of the shown centre minus that of the true one, by index of the first of three."""
+    found = {}
+    for index, (a, b, c) in enumerate(zip(sights, sights[1:], sights[2:], strict=False)):
         if a.shown is None or b.shown is None or c.shown is None or c.frame != a.frame + 2:
             continue
         if a.shown_id == b.shown_id == c.shown_id:
             bend = _centre(c.shown) - 2 * _centre(b.shown) + _centre(a.shown)
             true = _centre(c.truth) - 2 * _centre(b.truth) + _centre(a.truth)
-            tally.jitter_px.append(float(np.linalg.norm(bend - true)))
+            found[index] = float(np.linalg.norm(bend - true))
+    return found
 
 
-def _returns(tally: Tally, sights: list[Sight]) -> None:
-    """Whether the usual id before an absence is the usual one after it."""
+def returns(sights: list[Sight]) -> list[bool | None]:
+    """Of each absence: is the usual id before it the usual one after it? None where one is not known."""
+    found: list[bool | None] = []
     for index in range(1, len(sights)):
         if sights[index].frame - sights[index - 1].frame <= ABSENT_FRAMES:
             continue
         before = [s.shown_id for s in sights[max(0, index - AROUND_FRAMES) : index] if s.shown_id is not None]
         after = [s.shown_id for s in sights[index : index + AROUND_FRAMES] if s.shown_id is not None]
-        if len(before) >= 5 and len(after) >= 5:
-            tally.returns += 1
-            tally.kept += Counter(before).most_common(1)[0][0] == Counter(after).most_common(1)[0][0]
+        known = len(before) >= 5 and len(after) >= 5
+        found.append(
+            Counter(before).most_common(1)[0][0] == Counter(after).most_common(1)[0][0] if known else None
+        )
+    return found
 
 
 def _centre(box: Floats) -> Floats:
     middle: Floats = (box[:2] + box[2:]) / 2
     return middle
-
-
-def _distance(shown: Floats | None, truth: Floats) -> float:
-    assert shown is not None
-    return float(np.linalg.norm(_centre(shown) - _centre(truth)))

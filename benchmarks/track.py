@@ -5,6 +5,11 @@ three frames late; every frame is scored, whether it was detected or not. HOTA (
 MOTA are `trackeval`'s own figures. The peers run with their defaults in environments of their own; each may
 hold or coast its boxes between detections, whichever scores better. "+ looks" subjects also get an embedding
 per detection: synthetic ones, for these sequences have no pixels.
+
+What viewers see is compared side by side, over what both trackers show (`benchmarks.paired` says why); the
+rows also tell each tracker's figures by itself, and in which ours are worse that way (`worse_alone`). The
+tracker's display settings were chosen on the first, third... sequence of each set; `worse_unseen` judges the
+others alone.
 """
 
 from __future__ import annotations
@@ -14,15 +19,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.display import Tally, watch
 from benchmarks.harness import Benchmark, CannotRun, Outcome, Settings, main
 from benchmarks.machine import ROOT
+from benchmarks.paired import Pair
 from benchmarks.peers.registry import TRACKEVAL, TRACKING
 from benchmarks.publish import CACHE, SHARED
 from benchmarks.report import Report, Row, Target, judge
@@ -37,16 +43,11 @@ LEVEL = {"MOT17-val-half"}
 """Sets on which level is enough: half a point below counts as level."""
 
 OBJECTS = (10, 50, 200)
-WORSE_IF_LESS = ("coverage_pct", "returned_pct")
-WORSE_IF_MORE = (
-    "flicker_per_object_min",
-    "jitter_px",
-    "centre_error_px",
-    "ids_per_object",
-    "first_ms_p50",
-)
 Scores = dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]
 """Set, subject, regime, mode, metric."""
+
+Cell = tuple[str, str, str]
+"""Set, subject, regime."""
 
 
 def run(settings: Settings) -> Outcome:
@@ -75,11 +76,15 @@ def run(settings: Settings) -> Outcome:
         settings.say("scoring")
         scores = _score(Path(folder) / "job.json", boxes)
         chosen = best_modes(scores)
-        seen = _display(job, boxes, chosen, watched(scores, chosen), settings)
+        settings.say("watching")
+        seen = _display(job, boxes, chosen, {cell: best_peer(scores, chosen, cell) for cell in ours(scores)})
         speed = {
             k: v for file in sorted(boxes.glob("*.json")) for k, v in json.loads(file.read_text()).items()
         }
-    rows = [_row(name, scores, chosen, seen, speed, notes) for name in wanted]
+    rows = [_row(name, scores, chosen, seen, speed) for name in wanted]
+    for row in rows:
+        if note := notes.get(str(row["subject"])):
+            row["note"] = note
     return rows, _judge(scores, chosen, seen, speed)
 
 
@@ -111,7 +116,7 @@ def _score(job: Path, boxes: Path) -> Scores:
     return cast(Scores, json.loads(done.stdout.splitlines()[-1]))
 
 
-def best_modes(scores: Scores) -> dict[tuple[str, str, str], str]:
+def best_modes(scores: Scores) -> dict[Cell, str]:
     """(set, subject, regime) to the mode with the higher HOTA."""
     return {
         (set_name, subject, regime): max(modes, key=lambda mode: modes[mode]["hota"])
@@ -121,51 +126,71 @@ def best_modes(scores: Scores) -> dict[tuple[str, str, str], str]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What viewers see of ours beside the peer with the best HOTA: over all sequences, and the unseen ones."""
+
+    peer: str
+    whole: Pair
+    unseen: Pair
+
+    def row(self, end: str) -> Row:
+        """Columns of our row, whose names end in `end`."""
+        ours, theirs = self.whole.figures()
+        row: Row = {f"{key}{end}": value for key, value in self.whole.alone[0].figures().items()}
+        row |= {f"{key}_beside{end}": value for key, value in ours.items()}
+        row |= {f"{key}_of_peer{end}": value for key, value in theirs.items()}
+        return row
+
+
 def _display(
-    job: dict[str, object],
-    boxes: Path,
-    chosen: dict[tuple[str, str, str], str],
-    watched: dict[tuple[str, str], set[str]],
-    settings: Settings,
-) -> dict[tuple[str, str, str], dict[str, float | int | str]]:
-    """What viewers see, of (set, subject, regime)."""
+    job: dict[str, object], boxes: Path, chosen: dict[Cell, str], beside: dict[Cell, str]
+) -> dict[Cell, Seen]:
+    """Ours beside the best peer of each cell."""
     seen = {}
     for set_name in cast("list[str]", job["sets"]):
-        frames = cast("int | None", job["frames"])
-        sequences = [load(f, settings.seed, frames) for f in folders(TRACKS, set_name)]
-        for (of_set, subject, regime), mode in chosen.items():
-            if of_set != set_name or subject not in watched[set_name, regime]:
+        frames, seed = cast("int | None", job["frames"]), cast("int", job["seed"])
+        sequences = [load(f, seed, frames) for f in folders(TRACKS, set_name)]
+        for cell, peer in beside.items():
+            if cell[0] != set_name or not peer:
                 continue
-            answers, tally = np.load(boxes / f"{set_name}|{subject}.npz"), Tally()
-            for sequence in sequences:
-                watch(tally, sequence, answers[f"{regime}|{mode}|{sequence.name}"])
-            seen[set_name, subject, regime] = tally.figures()
+            keys = [f"{cell[2]}|{chosen[set_name, who, cell[2]]}" for who in (cell[1], peer)]
+            answers = [np.load(boxes / f"{set_name}|{who}.npz") for who in (cell[1], peer)]
+            seen[cell] = one = Seen(peer, Pair(), Pair())
+            for number, sequence in enumerate(sequences):
+                both = [told[f"{key}|{sequence.name}"] for told, key in zip(answers, keys, strict=True)]
+                one.whole.add(sequence, both[0], both[1])
+                if number % 2:
+                    one.unseen.add(sequence, both[0], both[1])
     return seen
 
 
-def watched(scores: Scores, chosen: dict[tuple[str, str, str], str]) -> dict[tuple[str, str], set[str]]:
-    """(set, regime) to the subjects that are watched there: ours, and the peers with the best HOTA."""
-    wanted: dict[tuple[str, str], set[str]] = {}
-    for set_name, regime in {(of_set, regime) for of_set, _, regime in chosen}:
-        names = {name for name in OURS if (set_name, name, regime) in chosen}
-        for looks in (False, True):
-            rows = {
-                name: scores[set_name][name][regime][chosen[set_name, name, regime]]["hota"]
-                for name in rivals(scores, set_name, looks)
-            }
-            if rows:
-                names.add(max(rows, key=rows.__getitem__))
-        wanted[set_name, regime] = names
-    return wanted
+def ours(scores: Scores) -> list[Cell]:
+    """All cells of our subjects."""
+    return [
+        (set_name, name, regime)
+        for set_name, subjects in scores.items()
+        for name in OURS
+        for regime in subjects.get(name, {})
+    ]
+
+
+def best_peer(scores: Scores, chosen: dict[Cell, str], cell: Cell) -> str:
+    """Of those that had what we had in `cell`, the one with the best HOTA; empty where there is none."""
+    set_name, name, regime = cell
+    hota = {
+        peer: scores[set_name][peer][regime][chosen[set_name, peer, regime]]["hota"]
+        for peer in rivals(scores, set_name, OURS[name])
+    }
+    return max(hota, key=hota.__getitem__, default="")
 
 
 def _row(
     name: str,
     scores: Scores,
-    chosen: dict[tuple[str, str, str], str],
-    seen: dict[tuple[str, str, str], dict[str, float | int | str]],
+    chosen: dict[Cell, str],
+    seen: dict[Cell, Seen],
     speed: dict[str, dict[str, float]],
-    notes: dict[str, str],
 ) -> Row:
     row: Row = {"subject": name}
     for count, took_ms in speed.get(name, {}).items():
@@ -177,13 +202,13 @@ def _row(
                 figures = scores[set_name][name][regime][mode]
                 for metric in ("hota", "idf1", "mota", "idsw"):
                     row[f"{set_name} {regime} {metric}"] = figures[metric]
-    for (set_name, subject, regime), shown in seen.items():
+    for (set_name, subject, regime), one in seen.items():
         if subject == name:
+            row[f"{set_name} {regime} worse_alone"] = ", ".join(one.whole.worse_alone()) or "none"
+            row[f"{set_name} {regime} worse_unseen"] = ", ".join(one.unseen.worse()) or "none"
             # Beside k3, for the saved file only.
-            end = "" if regime == "k3" else "_curve"
-            row.update({f"{set_name} {regime} {key}{end}": value for key, value in shown.items()})
-    if name in notes:
-        row["note"] = notes[name]
+            told = one.row("" if regime == "k3" else "_curve")
+            row |= {f"{set_name} {regime} {key}": value for key, value in told.items()}
     return row
 
 
@@ -194,43 +219,32 @@ def rivals(scores: Scores, set_name: str, looks: bool) -> Iterator[str]:
 
 def _judge(
     scores: Scores,
-    chosen: dict[tuple[str, str, str], str],
-    seen: dict[tuple[str, str, str], dict[str, float | int | str]],
+    chosen: dict[Cell, str],
+    seen: dict[Cell, Seen],
     speed: dict[str, dict[str, float]],
 ) -> list[Target]:
     """HOTA and IDF1 against the best peer of each cell, display against the peer with the best HOTA."""
     targets = []
-    for name, looks in OURS.items():
-        for set_name, subjects in scores.items():
-            peers = list(rivals(scores, set_name, looks))
-            for regime in subjects.get(name, {}) if peers else ():
+    for (set_name, name, regime), one in seen.items():
 
-                def of(subject: str, metric: str, where: tuple[str, str] = (set_name, regime)) -> float:
-                    mode = chosen[where[0], subject, where[1]]
-                    return scores[where[0]][subject][where[1]][mode][metric]
+        def of(subject: str, metric: str, where: tuple[str, str] = (set_name, regime)) -> float:
+            mode = chosen[where[0], subject, where[1]]
+            return scores[where[0]][subject][where[1]][mode][metric]
 
-                bound = ">= -0.5" if set_name in LEVEL else ">= 0"
-                for metric in ("hota", "idf1"):
-                    best = max(peers, key=lambda peer, metric=metric: of(peer, metric))  # type: ignore[misc]
-                    ahead = of(name, metric) - of(best, metric)
-                    what = f"{name}, {set_name} {regime}: {metric.upper()} ahead of {best}"
-                    targets.append(judge(what, ahead, bound, "points"))
-                best = max(peers, key=lambda peer: of(peer, "hota"))
-                bad = worse(seen[set_name, name, regime], seen[set_name, best, regime])
-                what = f"{name}, {set_name} {regime}: display worse than {best}" + (
-                    f" in {', '.join(bad)}" if bad else ""
-                )
-                targets.append(judge(what, len(bad), "<= 0", "figures"))
+        peers = list(rivals(scores, set_name, OURS[name]))
+        bound = ">= -0.5" if set_name in LEVEL else ">= 0"
+        for metric in ("hota", "idf1"):
+            best = max(peers, key=lambda peer, metric=metric: of(peer, metric))  # type: ignore[misc]
+            ahead = of(name, metric) - of(best, metric)
+            what = f"{name}, {set_name} {regime}: {metric.upper()} ahead of {best}"
+            targets.append(judge(what, ahead, bound, "points"))
+        bad = one.whole.worse()
+        what = f"{name}, {set_name} {regime}: display worse than {one.peer}"
+        what += f" in {', '.join(bad)}" if bad else ""
+        targets.append(judge(what, len(bad), "<= 0", "figures"))
     if "50" in speed.get("vitrine", {}):
         targets.append(judge("an update with 50 objects", speed["vitrine"]["50"], "<= 1", "ms"))
     return targets
-
-
-def worse(ours: dict[str, float | int | str], theirs: dict[str, float | int | str]) -> list[str]:
-    """Display figures in which ours are worse."""
-    return [key for key in WORSE_IF_LESS if float(ours[key]) < float(theirs[key])] + [
-        key for key in WORSE_IF_MORE if float(ours[key]) > float(theirs[key])
-    ]
 
 
 def draw(report: Report, figure: Figure) -> None:

@@ -1,7 +1,8 @@
-"""Corrections that come late are eased in, so that shown boxes do not jump. Pure.
+"""Corrections of boxes that viewers look at already are partly eased in, so that they do not jump. Pure.
 
-A detection of the frame on screen sets its box at once: there exactness counts. One of a frame long gone
-corrects boxes that viewers look at already; they move to their place within a few frames.
+Boxes were predicted on the frames before a detection; what it corrects is the prediction's error. A small
+share of that is made over the next frames: a twelfth of the error, for a frame or two, takes a tenth or more
+off the tremble (`benchmarks.track`). Where every frame is detected, nothing was predicted and none is eased.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from inference.kalman import Floats
 
 
 class Easing:
-    """What is left of late corrections. Centres and sizes are float64 (4,), 0..1 of the picture.
+    """What is left of corrections. Centres and sizes are float64 (4,), 0..1 of the picture.
 
     Args:
         share: of a correction that is eased in; the rest is made at once.

@@ -31,6 +31,8 @@ class MotionSettings:
         told: movement, in sizes, from which on velocities are judged by what they foretold.
         first_told: share of a velocity believed before that.
         told_keep: share of what was learned that stays with the next measurement.
+        turn: a sure detection further off than this many standard deviations is a turn, not an error...
+        turn_score: ...of one with at least this score.
     """
 
     measure: float = 0.025
@@ -43,6 +45,8 @@ class MotionSettings:
     told: float = 0.05
     first_told: float = 0.7
     told_keep: float = 0.9
+    turn: float = 1.0
+    turn_score: float = 0.8
 
 
 class KalmanBank:
@@ -120,18 +124,32 @@ class KalmanBank:
         settings, sure = self.settings, np.minimum(np.maximum(scores, 0.0), 1.0)
         doubt = settings.measure * (0.5 + settings.slope * (1.0 - sure))[:, None]
         noise = doubt * _size(measured)
-        place, cross = self._place[rows], self._cross[rows]
+        surprise = measured - self.state[rows]
+        place, cross = self._turned(rows, surprise, noise, sure)
         total = place + noise * noise
         gain, gain_speed = place / total, cross / total
         if self._from is not None:
             self._learn(rows, measured)
-        surprise = measured - self.state[rows]
         self.state[rows] += gain * surprise
         self.speed[rows] += gain_speed * surprise
         rest = 1 - gain
         self._place[rows] = rest * place
         self._cross[rows] = rest * cross
         self._pace[rows] -= gain_speed * cross
+
+    def _turned(
+        self, rows: NDArray[np.intp], surprise: Floats, noise: Floats, sure: NDArray[np.floating]
+    ) -> tuple[Floats, Floats]:
+        """Variance and covariance to correct with: of what surely turned, the prediction is worth less.
+
+        A filter calm enough for resting boxes lags behind a turning one. Variances grow until the surprise is
+        what was to be expected (the idea of the strong tracking filter, Zhou and Frank 1996).
+        """
+        bound = self.settings.turn
+        growth = (surprise * surprise / (bound * bound) - noise * noise) / self._place[rows]
+        growth = np.where(sure[:, None] >= self.settings.turn_score, np.maximum(growth, 1.0), 1.0)
+        self._pace[rows] *= growth
+        return growth * self._place[rows], growth * self._cross[rows]
 
     def _learn(self, rows: NDArray[np.intp], measured: Floats) -> None:
         """Compare where the velocities would have taken the boxes with where they went."""

@@ -31,7 +31,6 @@ class TrackerSettings:
         confirm_score: a track is confirmed once its scores, as far as they exceed `doubt_score`, add up to
             this: one very sure detection is enough, unsure ones need company.
         doubt_score: detections below say nothing for a track.
-        sure_score: in the very first detections, one this sure is confirmed at once.
         miss_ms: shown while detections have missed it for no longer than this...
         hold_share: ...nor than this share of the time it has been known...
         hide_ms: ...and the last detection of anything is no older than this.
@@ -46,9 +45,10 @@ class TrackerSettings:
         low_ms: how long before the last detections a track may have been missed and still take a low one.
         same_look: cosine at which a new track is a lost one.
         look_margin: by which it must be ahead of the next lost one.
-        ease_share: so much of a correction by late detections is eased in...
+        ease_share: so much of the correction of a predicted box is eased in...
         ease_ms: ...over this long.
-        pace_ms: where detections come further apart than this, fewer of them confirm a track.
+        pace_ms: where detections come further apart than this, fewer of them confirm a track...
+        slow_ms: ...and than this while another is lost: the new one may be it, gone further than expected.
         inside: boxes are cut at the picture's edge.
         alone: labels never joined with another label.
         motion: the filter's noise.
@@ -59,7 +59,6 @@ class TrackerSettings:
     new_score: float = 0.6
     confirm_score: float = 0.5
     doubt_score: float = 0.5
-    sure_score: float = 0.75
     miss_ms: float = 200.0
     hold_share: float = 0.15
     hide_ms: float = 500.0
@@ -74,16 +73,23 @@ class TrackerSettings:
     low_ms: float = 50.0
     same_look: float = 0.75
     look_margin: float = 0.05
-    ease_share: float = 0.06
-    ease_ms: float = 100.0
-    pace_ms: float = 200.0
+    ease_share: float = 0.08
+    ease_ms: float = 60.0
+    pace_ms: float = 70.0
+    slow_ms: float = 200.0
     alone: frozenset[str] = frozenset({"person"})
     inside: bool = True
     motion: MotionSettings = field(default_factory=MotionSettings)
 
-    def needs(self, step_ms: float) -> float:
-        """Belief that confirms a track when detections come this far apart: waiting costs more then."""
-        return self.confirm_score * min(1.0, self.pace_ms / max(step_ms, 1.0))
+    def needs(self, step_ms: float, doubtful: bool) -> float:
+        """Belief that confirms a track when detections come this far apart: waiting costs more then.
+
+        Args:
+            step_ms: between detections.
+            doubtful: it began while another track was lost.
+        """
+        pace_ms = self.slow_ms if doubtful else self.pace_ms
+        return self.confirm_score * min(1.0, pace_ms / max(step_ms, 1.0))
 
     @staticmethod
     def at_working_point(score: float) -> TrackerSettings:
@@ -94,7 +100,7 @@ class TrackerSettings:
             new_score=score,
             confirm_score=0.8 * score,
             doubt_score=0.8 * score,
-            sure_score=min(0.9, 1.25 * score),
+            motion=MotionSettings(turn_score=min(0.9, 4 / 3 * score)),
         )
 
 
@@ -110,6 +116,7 @@ class Life:
     hits: int = 1
     confirmed: bool = False
     belief: float = 0.0
+    doubtful: bool = False
     votes: dict[str, float] = field(default_factory=dict)
     look: Looks | None = None
     product: str = ""
@@ -134,7 +141,7 @@ class Life:
         if name != self.label and votes > self.votes[self.label]:
             self.label = name
         if not self.confirmed:
-            self.confirmed = self.belief >= settings.needs(step_ms)
+            self.confirmed = self.belief >= settings.needs(step_ms, self.doubtful)
 
     def at(self, pts_ns: int, hold_ms: float) -> NDArray[np.float32] | None:
         """Its box at a past time: between two near measurements, or up to `hold_ms` after one."""

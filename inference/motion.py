@@ -109,6 +109,10 @@ class MotionPath:
         """Media time of the newest frame."""
         return self._last_ns
 
+    def coasted(self, pts_ns: int) -> bool:
+        """A frame came between the last detections and `pts_ns`: viewers saw predicted boxes on it."""
+        return 0 < self.base_ns < pts_ns - 1.5 * self._frame_ns
+
     @property
     def has_motion(self) -> bool:
         """The picture's motion has been seen since `base_ns`."""

@@ -93,8 +93,8 @@ class Tracker:
         self._started = True
         seen_s = min(dt_s, MAX_GAP_S)
         self._step_ms = seen_s * 1e3
-        before_ms, newest_ns = self._absent_ms.copy(), self._path.newest_ns
-        shown = self._at(newest_ns) if newest_ns > pts_ns else None
+        before_ms, newest_ns = self._absent_ms.copy(), max(pts_ns, self._path.newest_ns)
+        shown = self._at(newest_ns) if newest_ns > pts_ns or self._path.coasted(pts_ns) else None
         ids = [life.id for life in self._lives]
         if self._lives:
             self._advance(dt_s, seen_s, pts_ns)
@@ -113,7 +113,7 @@ class Tracker:
         self._path.rebase(pts_ns)
         self._remember(pts_ns)
         if shown is not None:
-            self._ease(dict(zip(ids, shown, strict=True)), newest_ns)
+            self._ease({ids[row]: shown[row] for row in np.flatnonzero(before_ms == 0)}, newest_ns)
         return self.query(pts_ns)
 
     def observe(
@@ -279,7 +279,7 @@ class Tracker:
         for at, (row, absent_ms) in enumerate(
             zip(rows.tolist(), self._absent_ms[rows].tolist(), strict=True)
         ):
-            if absent_ms > 250:
+            if absent_ms > RETURN_MS:
                 self._return(row, boxes[at], pts_ns)
         self._bank.update(rows, boxes, scores)
         self._absent_ms[rows] = 0.0
@@ -315,13 +315,14 @@ class Tracker:
         if not fresh:
             return
         self._fresh = fresh
-        first = self._step_ms == 0.0
-        boxes = detections.boxes[fresh]
+        first, boxes = self._step_ms == 0.0, detections.boxes[fresh]
         self._bank.add(boxes)
+        doubtful = any(self._lives[row].confirmed for row in np.flatnonzero(self._absent_ms))
         for i in fresh:
             name, score = detections.names[detections.labels[i]], float(detections.scores[i])
             life = Life(self._next_id, name, score, pts_ns, pts_ns, belief=score - s.doubt_score)
-            life.confirmed = life.belief >= s.needs(self._step_ms) or (score >= s.sure_score and first)
+            life.doubtful = doubtful
+            life.confirmed = first or life.belief >= s.needs(self._step_ms, doubtful)
             life.votes[name] = score
             self._lives.append(life)
             self._next_id += 1

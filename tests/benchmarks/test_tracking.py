@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import propagate, track
 from benchmarks.display import Tally, watch
+from benchmarks.paired import LESS_IS_WORSE, MORE_IS_WORSE, Pair, worse
 from benchmarks.propagate_data import Clip, coffee_truth, overlap, read, show_truth
 from benchmarks.report import Report, Row
 from benchmarks.sequences import Floats, Sequence, crowd, digest, load, synthetic_looks
@@ -150,18 +151,45 @@ def test_peers_show_their_better_side_and_only_likes_are_compared() -> None:
     assert "norfair + looks" in track.rivals(SCORES, "Shop-calm", looks=True)
 
 
-def test_viewers_watch_ours_and_the_best_of_each_kind() -> None:
-    watched = track.watched(SCORES, track.best_modes(SCORES))
-    assert watched == {("Shop-calm", "k1"): {"vitrine", "norfair", "norfair + looks"}}
+def test_viewers_watch_ours_beside_the_best_of_its_kind() -> None:
+    (cell,) = track.ours(SCORES)
+    assert cell == ("Shop-calm", "vitrine", "k1")
+    assert track.best_peer(SCORES, track.best_modes(SCORES), cell) == "norfair"
 
 
 def test_worse_figures_are_named() -> None:
-    good = dict.fromkeys((*track.WORSE_IF_LESS, *track.WORSE_IF_MORE), 5.0)
-    assert track.worse({**good}, {**good}) == []
-    assert track.worse({**good, "jitter_px": 6.0, "coverage_pct": 4.0}, {**good}) == [
-        "coverage_pct",
-        "jitter_px",
-    ]
+    good = dict.fromkeys((*LESS_IS_WORSE, *MORE_IS_WORSE), 5.0)
+    assert worse({**good}, {**good}) == []
+    assert worse({**good, "jitter_px": 6.0, "coverage_pct": 4.0}, {**good}) == ["coverage_pct", "jitter_px"]
+
+
+def test_a_tracker_gains_nothing_by_hiding_what_is_hard() -> None:
+    """Ours shows all frames, the last 20 a little off; theirs shows only the easy ones."""
+    one, pair = scene(), Pair()
+    ours, theirs = shown(one, [1] * 60), shown(one, [1] * 40 + [None] * 20)
+    ours[40::2, 2:] += 3.0
+    pair.add(one, ours, theirs)
+    assert pair.worse() == []
+    assert pair.worse_alone() == ["jitter_px", "centre_error_px"]
+    assert pair.figures()[1]["coverage_pct"] == pytest.approx(66.67)
+
+
+def test_flicker_counts_where_both_show_the_object() -> None:
+    one, pair = scene(), Pair()
+    ours = shown(one, [1] * 10 + [None] + [1] * 30 + [None] + [1] * 18)
+    theirs = shown(one, [1] * 30 + [None] * 30)
+    pair.add(one, ours, theirs)
+    assert pair.at_risk_s == pytest.approx(29 / 30)
+    assert [side.vanished for side in pair.sides] == [1, 1]
+
+
+def test_who_never_shows_an_object_is_not_early_and_who_does_not_show_it_again_has_lost_it() -> None:
+    one = scene(90, range(30, 50))
+    kept, gone = Pair(), Pair()
+    kept.add(one, shown(one, [1] * 90), shown(one, [1] * 40))
+    assert [figures["returned_pct"] for figures in kept.figures()] == [100, 0]
+    gone.add(one, shown(one, [None] * 90), shown(one, [1] * 90))
+    assert gone.worse()[-1] == "first_ms_p50" and gone.figures()[0]["first_ms_p50"] == float("inf")
 
 
 def test_clips_keep_their_truth(tmp_path: Path) -> None:

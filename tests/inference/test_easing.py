@@ -53,7 +53,32 @@ def follow(share: float, late: bool) -> list[float]:
     return at
 
 
-def test_late_detections_move_boxes_without_a_jump_and_timely_ones_at_once() -> None:
-    jumps = [max(abs(np.diff(follow(share, late=True)))) for share in (0.0, 1.0)]
-    assert jumps[1] < 0.6 * jumps[0]
-    assert follow(0.0, late=False) == follow(1.0, late=False)
+@pytest.mark.parametrize("late", [False, True])
+def test_detections_after_predicted_frames_move_boxes_without_a_jump(late: bool) -> None:
+    jumps = [max(abs(np.diff(follow(share, late)))) for share in (0.0, 1.0)]
+    assert jumps[1] < 0.75 * jumps[0]
+
+
+def test_where_every_frame_is_detected_nothing_is_eased() -> None:
+    def every(share: float) -> list[float]:
+        tracker, at = Tracker(TrackerSettings(ease_share=share)), []
+        for number in range(18):
+            tracks = tracker.step(found(0.3 if number < 10 else 0.32), None, number * 33 * MS)
+            at += [track.box.x0 for track in tracks]
+        return at
+
+    assert every(0.0) == every(1.0)
+
+
+def test_what_comes_back_is_not_eased_to_its_place() -> None:
+    tracker = Tracker(TrackerSettings(ease_share=1.0))
+    nothing = Detections(
+        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32), ("mug",)
+    )
+    for number in range(12):
+        tracker.step(found(0.3), None, number * 99 * MS)
+    tracker.step(nothing, None, 12 * 99 * MS)
+    for number in range(37, 39):
+        tracker.observe(None, number * 33 * MS)
+    (back,) = tracker.step(found(0.35), None, 39 * 33 * MS)
+    assert back.box.x0 == pytest.approx(0.35, abs=0.005)

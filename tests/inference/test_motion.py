@@ -290,3 +290,15 @@ def test_vectors_that_contradict_the_picture_give_way_to_the_optical_flow() -> N
 def test_vectors_that_agree_with_the_picture_are_kept() -> None:
     path, went = watch_with(1 / 160, 100)
     assert not path.vectors_lie and went == pytest.approx(1 / 160, abs=1e-6)
+
+
+@pytest.mark.parametrize(("score", "follows"), [(0.9, True), (0.4, False)])
+def test_a_sure_detection_far_off_is_a_turn_and_an_unsure_one_an_error(score: float, follows: bool) -> None:
+    bank, row = KalmanBank(MotionSettings()), np.array([0])
+    bank.add(np.array([[0.4, 0.4, 0.5, 0.6]]))
+    for _ in range(30):
+        bank.predict(1 / 30, np.zeros((1, 2)))
+        bank.update(row, np.array([[0.4, 0.4, 0.5, 0.6]]), np.array([0.9]))
+    bank.predict(1 / 30, np.zeros((1, 2)))
+    bank.update(row, np.array([[0.44, 0.4, 0.54, 0.6]]), np.array([score]))
+    assert (bank.state[0, 0] > 0.45 + 0.8 * 0.04) is np.bool_(follows)

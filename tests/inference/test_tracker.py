@@ -68,13 +68,25 @@ def test_a_single_false_detection_is_never_confirmed_and_forgotten() -> None:
     assert tracker.known() == frozenset()
 
 
-def test_what_is_surely_there_from_the_start_is_shown_at_once() -> None:
+def test_what_is_there_from_the_start_is_shown_at_once() -> None:
     tracks = Tracker().step(joined(seen(square(0.1)), seen(square(0.6), score=0.65)), None, 0)
-    assert [track.confirmed for track in tracks] == [True, False]
+    assert [track.confirmed for track in tracks] == [True, True]
+
+
+@pytest.mark.parametrize(("gone", "at_once"), [(False, True), (True, False)])
+def test_what_comes_between_rare_detections_is_shown_at_once_unless_it_may_be_something_lost(
+    gone: bool, at_once: bool
+) -> None:
+    tracker = Tracker()
+    still(tracker, 5, square(0.1))
+    there = [] if gone else [square(0.1)]
+    new = tracker.step(seen(*there, square(0.7)), None, 4 * FRAME_NS + 150_000_000)[-1]
+    assert new.box.x0 > 0.6 and new.confirmed is at_once
 
 
 def test_weak_detections_need_more_evidence() -> None:
     tracker = Tracker(TrackerSettings(new_score=0.3, high_score=0.3, doubt_score=0.3))
+    tracker.step(seen(), None, -FRAME_NS)
     confirmed_after = next(
         i
         for i in range(20)
@@ -383,4 +395,5 @@ def test_where_detections_are_rare_fewer_of_them_confirm_a_track() -> None:
         return 0
 
     assert first_shown(33) == 3
-    assert first_shown(400) == 2
+    assert first_shown(150) == 2
+    assert first_shown(400) == 1

@@ -128,7 +128,7 @@ def best_modes(scores: Scores) -> dict[Cell, str]:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What viewers see of ours beside the peer with the best HOTA: over all sequences, and the unseen ones."""
+    """What viewers see of ours beside the peer with the best HOTA: over all sequences, over the unseen."""
 
     peer: str
     whole: Pair

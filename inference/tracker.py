@@ -320,8 +320,7 @@ class Tracker:
         doubtful = any(self._lives[row].confirmed for row in np.flatnonzero(self._absent_ms))
         for i in fresh:
             name, score = detections.names[detections.labels[i]], float(detections.scores[i])
-            life = Life(self._next_id, name, score, pts_ns, pts_ns, belief=score - s.doubt_score)
-            life.doubtful = doubtful
+            life = Life(self._next_id, name, score, pts_ns, pts_ns, 1, False, score - s.doubt_score, doubtful)
             life.confirmed = first or life.belief >= s.needs(self._step_ms, doubtful)
             life.votes[name] = score
             self._lives.append(life)

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from inference.kalman import Floats
 
+LEAP = 0.5
+"""A correction by more than this share of its width or height is another place, not a tremble."""
+
 
 class Easing:
     """What is left of corrections. Centres and sizes are float64 (4,), 0..1 of the picture.
@@ -28,11 +31,12 @@ class Easing:
     def corrected(self, shown: Mapping[int, Floats], belong: Mapping[int, Floats], newest_ns: int) -> None:
         """Boxes `shown` on the newest frame, at `newest_ns`, turned out to `belong` elsewhere."""
         left = self._left(newest_ns)
-        self._off = {
+        off = {
             one: shown[one] + left * self._off.get(one, 0.0) - place
             for one, place in belong.items()
             if one in shown
         }
+        self._off = {one: far for one, far in off.items() if (abs(far[:2]) <= LEAP * belong[one][2:]).all()}
         self._since_ns = newest_ns
 
     def applied(self, state: Floats, ids: Sequence[int], pts_ns: int) -> Floats:

@@ -8,7 +8,7 @@ from inference.tracker import Tracker, TrackerSettings
 from inference.types import Detections
 
 MS = 1_000_000
-HERE, THERE = np.array([0.5, 0.5, 0.1, 0.1]), np.array([0.6, 0.5, 0.1, 0.1])
+HERE, THERE = np.array([0.5, 0.5, 0.3, 0.3]), np.array([0.6, 0.5, 0.3, 0.3])
 
 
 def shown(easing: Easing, pts_ns: int) -> float:
@@ -34,6 +34,12 @@ def test_the_past_and_new_tracks_are_where_they_belong() -> None:
     assert shown(easing, 999 * MS) == pytest.approx(0.6)
     assert easing.applied(THERE[None].copy(), [8], 1000 * MS)[0, 0] == pytest.approx(0.6)
     assert shown(Easing(0.0, 100.0), 1000 * MS) == pytest.approx(0.6)
+
+
+def test_a_leap_is_made_at_once() -> None:
+    easing, far = Easing(1.0, 100.0), np.array([0.4, 0.5, 0.3, 0.3])
+    easing.corrected({7: far}, {7: THERE}, 1000 * MS)
+    assert shown(easing, 1000 * MS) == pytest.approx(0.6)
 
 
 def found(x: float) -> Detections:

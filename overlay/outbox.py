@@ -224,7 +224,9 @@ class Outbox:
             if self.waiting:
                 self._stride, self._credits = self._limits.marker_every, self._limits.unacknowledged
                 self._due = min(self._due, self._marked + self._stride)
-            return None
+            if self._markers:
+                return None
+            return self.ping(now_ns), None  # else nothing would ever be acknowledged
         carried: PositionsFrame | None = None
         if self._ordered or self._replies:
             data = (self._ordered or self._replies).popleft()

@@ -85,6 +85,19 @@ def test_calm_viewer_is_marked_every_ten_messages_until_it_is_waited_for() -> No
     assert len(slower) == 6, "with the two already written: eight, from now on"
 
 
+@pytest.mark.parametrize("number", range(10))
+def test_whoever_answers_is_sent_everything_wherever_the_first_marker_was(number: int) -> None:
+    outbox, sent = Outbox(number=number), 0
+    for _ in range(40):
+        outbox.push(b"e", 0)
+    for _ in range(30):
+        for data in drain(outbox):
+            sent += data.startswith(b"e")
+            if b"\x89\x04" in data:
+                outbox.acknowledge(data[-4:])
+    assert sent == 40
+
+
 def test_neighbours_are_marked_in_different_rounds() -> None:
     first_marker = []
     for number in range(20):

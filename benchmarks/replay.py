@@ -5,6 +5,9 @@ H264 with B-frames and sound. The video is tagged, published, and played by the 
 Chromium: as MP4, and as HLS lists of the same frames. The page's screencast is read back, while it plays and
 after seeks to random times: which frame is on screen, and to which frame the hotspot belongs.
 
+And live: an encoder writes the recording as the live list of a CDN, the server detects on it, and the page of
+viewers plays it, seconds behind (`live`).
+
 Peers, in the same run, from the same track: a div moved by the browser's own `cuechange`, and a div moved on
 every animation frame by `currentTime`. How fast: the embedded show, 720p30, by the embedded models.
 """
@@ -31,7 +34,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from benchmarks.engine import Engine, catalogue, engine
 from benchmarks.harness import Benchmark, CannotRun, Outcome, Settings, main
 from benchmarks.machine import ROOT
-from benchmarks.painted import blob, capture
+from benchmarks.painted import blob, capture, live
 from benchmarks.painted.motion import Motion, ellipse
 from benchmarks.painted.readback import Area, picture, read
 from benchmarks.painted.recording import write_hls, write_mp4
@@ -44,11 +47,14 @@ from vitrine.tagging.job import TagJob, TagState
 from vitrine.tagging.page import WEB
 from vitrine.tagging.video import tag_video
 
-SUBJECTS = ("vitrine", "cuechange", "currentTime", "tag")
+SUBJECTS = ("vitrine", "live", "cuechange", "currentTime", "tag")
 PLAYED = ("mp4", "hls", "hls-ts", "hls native")
 """`hls` is fragmented MP4; native is the browser's own player, of MPEG-TS, which counts from 0."""
 
+LIVE = ("fmp4", "mpegts")
 TAIL_S = 4.0
+LIVE_S = 30.0
+"""Of a live film before what is recorded of it: the server's start, the page's, the hold-back."""
 HIDE = capture.MARKED + ".begin, .scrub { visibility: hidden !important; }"
 
 
@@ -95,6 +101,8 @@ def run(settings: Settings) -> Outcome:
     films = interleaved(cases(settings), 1, settings.seed)
     if films:
         rows += asyncio.run(_film_all(films, settings))
+    if settings.wants("live"):
+        rows += asyncio.run(_film_live(settings))
     if settings.wants("tag"):
         rows += _tag_all(settings)
     order = {name: index for index, name in enumerate(SUBJECTS)}
@@ -106,8 +114,9 @@ def judged(rows: Sequence[Row]) -> list[Target]:
     """Targets for the rows there are."""
     targets = []
     for row in rows:
-        if row["subject"] == "vitrine":
-            where = f"{row['played']}, {'after seeks' if row['seeks'] else 'playing'}"
+        if row["subject"] in ("vitrine", "live"):
+            played = f"live {row['played']}" if row["subject"] == "live" else row["played"]
+            where = f"{played}, {'after seeks' if row['seeks'] else 'playing'}"
             aligned, shown = float(row["aligned_pct"] or 0), float(row["hotspot_pct"] or 0)
             targets.append(judge(f"0 frames off, {where}", aligned, ">= 99", "% of frames with a hotspot"))
             targets.append(judge(f"hotspot shown, {where}", shown, ">= 95", "% of frames with the object"))
@@ -186,9 +195,7 @@ async def _film(case: Case, place: Place, seconds: float, seed: int) -> Row:
         else:
             await page.evaluate("() => { document.querySelector('video').play(); }")
             await capture.playing(page, 20)
-            reel = await capture.film(page.context, page, seconds)
-            shots = await asyncio.to_thread(reel.developed)
-            readings = [Reading(read(shot, area), area.width) for shot, area in shots]
+            readings = await _watched(page, seconds)
         clock = await page.evaluate(DIAGNOSTICS)
     facts: dict[str, Scalar] = {"subject": case.subject, "played": case.played, "seeks": case.seeks}
     return {**facts, **verdict(place.motion, readings, seconds), **clock}
@@ -222,6 +229,39 @@ async def _page(case: Case, place: Place) -> AsyncIterator[Page]:
         yield page
     finally:
         await context.close()
+
+
+async def _film_live(settings: Settings) -> list[Row]:
+    """The viewers' page on live lists of both kinds of segments; in a quick run on one."""
+    seconds = settings.seconds or (3.0 if settings.quick else 12.0)
+    motion = ellipse()
+    rows: list[Row] = []
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        film = await asyncio.to_thread(
+            write_mp4, folder / "film.mp4", motion, LIVE_S + seconds, settings.seed
+        )
+        playwright = await stack.enter_async_context(async_playwright())
+        browser = await stack.enter_async_context(capture.browser(playwright))
+        for kind in LIVE[:1] if settings.quick else LIVE:
+            settings.say(f"live list, {kind}: {seconds:.0f} s")
+            (folder / kind).mkdir()
+            with live.cdn(folder / kind / "cdn") as source:
+                source.publish(film, kind)
+                with live.watching(folder / kind, source.url) as server:
+                    async with live.viewer(server, browser) as page:
+                        readings = await _watched(page, seconds)
+                        behind_s = await page.evaluate(live.BEHIND)
+            facts: dict[str, Scalar] = {"subject": "live", "played": kind, "seeks": False}
+            rows.append({**facts, **verdict(motion, readings, seconds), "behind_s": behind_s})
+    return rows
+
+
+async def _watched(page: Page, seconds: float) -> list[Reading]:
+    """What a playing page shows for so long."""
+    reel = await capture.film(page.context, page, seconds)
+    shots = await asyncio.to_thread(reel.developed)
+    return [Reading(read(shot, area), area.width) for shot, area in shots]
 
 
 async def _seek(page: Page, seconds: float, seed: int) -> list[Reading]:

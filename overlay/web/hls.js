@@ -275,6 +275,9 @@ export class SegmentTimes {
   }
 }
 
+/** The first range that begins after a time. */
+const next = (ranges, time) => ranges.find(([start]) => start > time);
+
 // ---- player ----------------------------------------------------------------------------------------------------------
 
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -594,9 +597,8 @@ export class HlsPlayer extends EventTarget {
       const at = video.currentTime;
       const ranges = Array.from({ length: video.buffered.length }, (_, index) => [video.buffered.start(index), video.buffered.end(index)]);
       const dry = !ranges.some(([start, last]) => start <= at && at < last - 0.05);
-      const next = ranges.find(([start]) => start > at);
       if (this.behind > list.holdBack + LATE_TARGETS * list.target) video.currentTime = Math.max(this.start, end - list.holdBack);
-      else if (dry && next) video.currentTime = next[0] + 0.001;
+      else if (dry && next(ranges, at)) video.currentTime = next(ranges, at)[0] + 0.001;
       else if (dry && at < this.start) video.currentTime = Math.max(this.start, end - list.holdBack);
     }
   }

@@ -69,3 +69,10 @@ def test_the_figure_is_drawn(tmp_path: Path) -> None:
     report = Report("replay", {}, "abc", rows, [])
     plot(replay.BENCH, report, tmp_path / "replay.png")
     assert (tmp_path / "replay.png").stat().st_size > 1000
+
+
+def test_a_live_list_is_judged_as_a_replay_is() -> None:
+    targets = replay.judged([FILM | {"subject": "live", "played": "fmp4", "hotspot_pct": 100.0}])
+    names = [target.name for target in targets]
+    assert names == ["0 frames off, live fmp4, playing", "hotspot shown, live fmp4, playing"]
+    assert all(target.ok for target in targets)

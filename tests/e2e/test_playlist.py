@@ -1,0 +1,83 @@
+"""A CDN's live playlist: detected on by the real server, played by the viewers' page in a real Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, async_playwright
+
+from benchmarks.painted import capture, live
+from benchmarks.painted.motion import Motion, ellipse
+from benchmarks.painted.readback import read
+from benchmarks.painted.recording import write_mp4
+from benchmarks.painted.verdict import Reading, verdict
+from benchmarks.report import Row
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]  # live lists take their time
+
+EPOCHS = "() => document.querySelector('vitrine-overlay').diagnostics.epochs.map(([epoch]) => epoch)"
+SHOWN = "() => document.querySelector('vitrine-overlay').shown.epoch"
+WORDS = "() => document.getElementById('veil-words').textContent"
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    yield write_mp4(tmp_path_factory.mktemp("film") / "film.mp4", ellipse(), 60, 1)
+
+
+async def seen(page: Page, motion: Motion, seconds: float) -> Row:
+    """Count what the page shows for so long."""
+    reel = await capture.film(page.context, page, seconds)
+    shots = await asyncio.to_thread(reel.developed)
+    return verdict(motion, [Reading(read(shot, area), area.width) for shot, area in shots], seconds)
+
+
+async def patiently(page: Page, expression: str, wanted: object, seconds: float = 40) -> None:
+    async with asyncio.timeout(seconds):
+        while await page.evaluate(expression) != wanted:
+            await page.wait_for_timeout(100)
+
+
+def expect_exact(row: Row) -> None:
+    """Every judged picture bears its hotspot where its own frame has the object."""
+    assert float(row["readable"] or 0) >= 1, row  # of a busy machine
+    assert float(row["hotspot_pct"] or 0) >= 95, row
+    assert float(row["aligned_pct"] or 0) >= 99, row
+
+
+@pytest.mark.parametrize("kind", ["fmp4", "mpegts"])
+async def test_hotspots_sit_on_their_frames_and_stay_there_when_the_encoder_begins_anew(
+    tmp_path: Path, film: Path, kind: str
+) -> None:
+    motion = ellipse()
+    with live.cdn(tmp_path / "cdn") as source:
+        source.publish(film, kind)
+        with live.watching(tmp_path, source.url) as server:
+            async with (
+                async_playwright() as playwright,
+                capture.browser(playwright) as browser,
+                live.viewer(server, browser) as page,
+            ):
+                expect_exact(await seen(page, motion, 3))
+                assert 2 <= await page.evaluate(live.BEHIND) <= 14
+                async with live.viewer(server, browser) as late:  # who joins in the middle is given the past
+                    expect_exact(await seen(late, motion, 3))
+                source.stop()
+                await asyncio.to_thread(source.publish, film, kind)
+                await patiently(page, SHOWN, 2)
+                await patiently(page, live.SPOTS, True)
+                expect_exact(await seen(page, motion, 3))
+                assert await page.evaluate(EPOCHS) == [1, 2]
+
+
+async def test_a_list_that_is_not_there_is_waited_for_in_words(tmp_path: Path, film: Path) -> None:
+    with live.cdn(tmp_path / "cdn") as source, live.watching(tmp_path, source.url) as server:
+        async with async_playwright() as playwright, capture.browser(playwright) as browser:
+            page = await browser.new_page()
+            await page.goto(f"{server.url}/watch/bench")
+            await patiently(page, WORDS, "Waiting for the host to go live.")
+            source.publish(film, "fmp4")
+            await patiently(page, live.SPOTS, True, 60)

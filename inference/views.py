@@ -3,11 +3,12 @@
 One look is weak evidence, and ten looks at the same blurred side are hardly more. A view's quality is what
 its crop shows (sharpness, against the sharpest crop of the same object) times what its box shows (pixels, and
 how much of it other boxes or the picture's edge hide). A `ViewBank` keeps the best views that differ and
-averages their similarities, each weighed by its quality.
+averages their similarities, each weighed by its quality, over those that resemble a product most.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -26,6 +27,8 @@ CUT = 0.7
 """Quality that is left for each side on the border."""
 PEOPLE = frozenset({"person", "face", "hand", "head"})
 """Labels whose boxes lie around a product without hiding it."""
+LEAST_VIEWS = 2
+"""Views that a similarity is averaged over, where there are so many."""
 FAINT = 0.15
 """The least that a view weighs, as a share of the best: a blurred look is still a look."""
 
@@ -183,16 +186,22 @@ class ViewBank:
         self.looks = looks
 
     def pooled(self) -> dict[str, float]:
-        """Mean similarity of every product seen near, each view weighed by its quality."""
+        """Similarity of every product seen near: the mean over the half of the views that resemble it most.
+
+        Each view is weighed by its quality. An object of the catalogue looks like its picture from some
+        sides, and like nothing from others (a hand, a box that slipped); what is not in it looks like no
+        picture from any side. Up to four views, two count.
+        """
         weights = self._weights()
-        total = sum(weights)
+        count = max(LEAST_VIEWS, math.ceil(len(weights) / 2))
         found: dict[str, float] = {}
         for product in {product for view in self._kept for product in view.scores}:
-            heard = (
-                weight * view.scores.get(product, view.floor)
+            heard = [
+                (view.scores.get(product, view.floor), weight)
                 for weight, view in zip(weights, self._kept, strict=True)
-            )
-            found[product] = sum(heard) / total
+            ]
+            best = sorted(heard, reverse=True)[:count]
+            found[product] = sum(score * weight for score, weight in best) / sum(weight for _, weight in best)
         return found
 
     def best(self, count: int) -> list[Look]:

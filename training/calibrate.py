@@ -13,6 +13,7 @@ from training.degrade import live
 
 PRECISION, RECALL = 0.97, 0.90
 ABSENT = 5  # every fifth held-out product is missing from the gallery
+COUNTED = 2  # of the views pooled, as `inference.views.ViewBank.pooled` does
 STRENGTH = 1.1  # of the degradation of live views
 POOL, DRAWS = 4, 16  # views pooled as the engine pools them along a track; pools drawn of each product
 
@@ -161,6 +162,7 @@ def ask(
     best = np.stack([similarity[:, columns == a].max(1) for a in articles], 1)
     members, truth = pools(labels[asked])
     apart = distances(vectors[shelf & inside], columns)
-    answer, score, clear = top_two(best[members].mean(1), articles, apart)
+    pooled = np.sort(best[members], axis=1)[:, -COUNTED:].mean(1)
+    answer, score, clear = top_two(pooled, articles, apart)
     single = articles[best.argmax(1)] == labels[asked]
     return score, clear, answer == truth, truth % ABSENT != turn, single[inside[asked]]

@@ -99,7 +99,7 @@ def test_no_candidates_at_all() -> None:
 def test_pooling_turns_noisy_views_into_the_right_product() -> None:
     rng, matcher = np.random.default_rng(5), Matcher(MatcherSettings(memory=20))
     for _ in range(20):
-        noise = rng.normal(0, 0.12, 3)
+        noise = rng.normal(0, 0.08, 3)
         votes(matcher, 1, {"mug": 0.7 + noise[0], "jar": 0.58 + noise[1], "pen": 0.4 + noise[2]})
     assert matcher.match(1).product_id == "mug"
     assert matcher.match(1).state is MatchState.EXACT
@@ -362,10 +362,10 @@ def test_what_the_host_confirms_is_so_at_once_and_against_the_odds() -> None:
 
 def test_what_the_host_vetoes_is_not_claimed_of_that_object_again() -> None:
     matcher = Matcher()
-    votes(matcher, 1, *[CLEAR] * 4)
+    votes(matcher, 1, *[CLEAR] * 2)
     matcher.veto(1, "mug")
     assert matcher.match(1).product_id != "mug"
-    votes(matcher, 1, *[{"mug": 0.9, "jar": 0.2}] * 4)
+    votes(matcher, 1, *[{"mug": 0.9, "jar": 0.2}] * 6)
     match = matcher.match(1)
     assert (match.product_id, match.state) == ("", MatchState.UNSURE)
     votes(matcher, 2, *[CLEAR] * 4)

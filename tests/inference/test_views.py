@@ -78,7 +78,7 @@ def test_a_sharp_view_counts_more_than_a_blurred_or_hidden_one() -> None:
     bank.add(view(0.9, sharpness=2.0))
     bank.add(view(0.3, sharpness=0.5))
     bank.add(view(0.3, sharpness=2.0, whole=0.25))
-    assert bank.pooled()["mug"] == pytest.approx((0.9 + 0.25 * 0.3 + 0.25 * 0.3) / 1.5)
+    assert bank.pooled()["mug"] == pytest.approx((0.9 + 0.25 * 0.3) / 1.25)
 
 
 def test_a_product_that_a_view_does_not_list_counts_as_near_as_the_farthest_listed() -> None:
@@ -108,6 +108,13 @@ def test_of_two_views_of_one_side_the_better_one_stays() -> None:
 def test_without_vectors_the_newest_views_stay() -> None:
     bank = ViewBank(most=3)
     for score in (0.1, 0.2, 0.7, 0.8, 0.9):
+        bank.add(view(score))
+    assert bank.pooled()["mug"] == pytest.approx(0.85)
+
+
+def test_the_half_of_the_views_that_resemble_a_product_most_counts() -> None:
+    bank = ViewBank(most=10)
+    for score in (0.1, 0.2, 0.3, 0.7, 0.8, 0.9):
         bank.add(view(score))
     assert bank.pooled()["mug"] == pytest.approx(0.8)
 

@@ -587,19 +587,31 @@ export class HlsPlayer extends EventTarget {
     }
   }
 
-  /** A live picture that has nothing more to show goes on where there is something; one that is far behind catches up. */
+  /**
+   * A live picture that has nothing more to show goes on where there is something, or once it is behind the list's end again as
+   * it should be: at the very end it would be ahead of its hotspots. One that is far behind catches up.
+   */
   async #keepUp() {
     const video = this.#video;
+    let held = false;
     while (!this.#stop.signal.aborted && this.live) {
       await wait(250);
       const { list, end } = this.#feeds[0];
-      if (video.paused || video.seeking) continue;
+      if ((video.paused && !held) || video.seeking) continue;
       const at = video.currentTime;
       const ranges = Array.from({ length: video.buffered.length }, (_, index) => [video.buffered.start(index), video.buffered.end(index)]);
       const dry = !ranges.some(([start, last]) => start <= at && at < last - 0.05);
+      const ahead = (ranges.find(([start, last]) => start <= at && at <= last)?.[1] ?? at) - at;
+      if (held && ahead < list.holdBack - list.target && !next(ranges, at)) continue;
+      if (held) video.play().catch(() => {});
+      held = false;
       if (this.behind > list.holdBack + LATE_TARGETS * list.target) video.currentTime = Math.max(this.start, end - list.holdBack);
       else if (dry && next(ranges, at)) video.currentTime = next(ranges, at)[0] + 0.001;
       else if (dry && at < this.start) video.currentTime = Math.max(this.start, end - list.holdBack);
+      else if (dry) {
+        video.pause();
+        held = true;
+      }
     }
   }
 

@@ -7,7 +7,7 @@ import { backoffMs } from "./vitrine-overlay.js";
 
 const STALL_MS = 2500; // no new frame for so long: say so
 const RENEW_MS = 20_000; // ... and for so long: begin again
-const QUIET_TARGETS = 3; // a list without a new segment for so many target durations: nobody is live
+const QUIET_TARGETS = 5; // a list without a new segment for so many target durations: nobody is live
 const WAIT_MS = 3000; // and so often it is looked at again
 
 /** What somebody is told whose playlist cannot be played, and whether that is a matter of waiting. */

@@ -20,6 +20,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]  # live lists take their ti
 
 EPOCHS = "() => document.querySelector('vitrine-overlay').diagnostics.epochs.map(([epoch]) => epoch)"
 SHOWN = "() => document.querySelector('vitrine-overlay').shown.epoch"
+PLAYING = """() => {
+  const video = document.querySelector('video');
+  const behind = document.getElementById('badge-words').textContent.includes('behind');
+  return behind && video.readyState >= 3 && !video.paused;
+}"""
 WORDS = "() => document.getElementById('veil-words').textContent"
 
 
@@ -62,13 +67,15 @@ async def test_hotspots_sit_on_their_frames_and_stay_there_when_the_encoder_begi
                 live.viewer(server, browser) as page,
             ):
                 expect_exact(await seen(page, motion, 3))
-                assert 2 <= await page.evaluate(live.BEHIND) <= 14
+                await patiently(page, PLAYING, True)
+                behind_s = await page.evaluate(live.BEHIND)
+                assert 2 <= behind_s <= 14, await page.inner_text("#badge")
                 async with live.viewer(server, browser) as late:  # who joins in the middle is given the past
                     expect_exact(await seen(late, motion, 3))
                 source.stop()
                 await asyncio.to_thread(source.publish, film, kind)
                 await patiently(page, SHOWN, 2)
-                await patiently(page, live.SPOTS, True)
+                await patiently(page, PLAYING, True)
                 expect_exact(await seen(page, motion, 3))
                 assert await page.evaluate(EPOCHS) == [1, 2]
 

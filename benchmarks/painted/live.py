@@ -103,7 +103,6 @@ def cdn(folder: Path) -> Iterator[Cdn]:
 @contextmanager
 def watching(folder: Path, url: str) -> Iterator[Engine]:
     """A server that detects on the list at `url`, whose viewers watch it too."""
-    blob.register()
     models = {
         "detector": str(blob.write_model(folder / "blob.onnx", 0)),
         "embedder": str(blob.write_embedder(folder / "embedder.onnx")),

@@ -127,7 +127,7 @@ async def test_close_code_tells_whether_to_come_back(code: CloseCode, state: str
         told = await node.until("state", state=state)
         if comes_back:
             again = await node.until("snap", recovered=True)
-            assert again["at_ms"] - told["at_ms"] >= (950 if code is CloseCode.DRAINING else 450)
+            assert again["at_ms"] - told["at_ms"] >= (200 if code is CloseCode.DRAINING else 450)
         else:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(1.5):

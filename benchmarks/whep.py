@@ -93,10 +93,10 @@ def run(settings: Settings) -> Outcome:
         for name in SUBJECTS:
             if not settings.wants(name) or (settings.quick and name == "next keyframe"):
                 continue
-            with serving(name, clip) as server:
-                time.sleep(0.5)
-                rows += _crowds(server, settings)
-                if name == "vitrine" or not settings.quick:
+            rows += _crowds(name, clip, settings)
+            if name == "vitrine" or not settings.quick:
+                with serving(name, clip) as server:
+                    time.sleep(0.5)
                     rows += asyncio.run(_screens(server, settings, by_kernel=not why_not))
     for row in rows:
         if row["case"] in PATHS and PATHS[str(row["case"])][0]:
@@ -104,15 +104,16 @@ def run(settings: Settings) -> Outcome:
     return rows, judged(rows)
 
 
-def _crowds(server: Server, settings: Settings) -> list[Row]:
+def _crowds(name: str, clip: Path, settings: Settings) -> list[Row]:
+    """A server for each: viewers of the crowd before, gone without a word, are sent to for half a minute."""
     seconds = settings.seconds or (3.0 if settings.quick else 10.0)
-    sizes = CROWDS.get(server.name, ())
+    sizes = CROWDS.get(name, ())
     rows = []
     for size in sizes[:1] if settings.quick else sizes:
-        settings.say(f"{server.name}: a crowd of {size}")
-        rows.append(
-            {"subject": server.name, "case": "crowd", "viewers": size, **_crowd(server, size, seconds)}
-        )
+        settings.say(f"{name}: a crowd of {size}")
+        with serving(name, clip) as server:
+            time.sleep(0.5)
+            rows.append({"subject": name, "case": "crowd", "viewers": size, **_crowd(server, size, seconds)})
     return rows
 
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from inference.evidence import Case, Expected, Limits, Rules, describe, hear, judge, within
 from inference.types import UNMATCHED, Match, MatchState, Track
 from inference.views import UNJUDGED, Look, View, ViewBank, in_sight
+
+if TYPE_CHECKING:
+    from inference.embedder import Calibration
 
 __all__ = ["Limits", "Matcher", "MatcherSettings"]
 
@@ -70,6 +74,18 @@ class MatcherSettings:
     contrary: int = 2
     pin_lead: float = 0.5
     ignore: frozenset[str] = frozenset({"person"})
+
+    def calibrated(self, own: Calibration) -> MatcherSettings:
+        """The same on an embedder's own scale."""
+        return replace(
+            self,
+            exact=own.exact,
+            similar=own.similar,
+            margin=own.margin,
+            classes=own.classes,
+            relative=own.relative,
+            alike=own.alike(0.05),
+        )
 
 
 class Matcher:

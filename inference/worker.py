@@ -93,7 +93,8 @@ class StreamWorker:
     ) -> None:
         self.stream = stream
         self.tracker = Tracker(settings.tracker or _thresholds(detector, embedder))
-        self.matcher = Matcher(_calibrated(settings.matcher, embedder))
+        own = settings.matcher if embedder is None else settings.matcher.calibrated(embedder.calibration)
+        self.matcher = Matcher(own)
         self.enrolment: Enrolment | None = None
         self._device = device
         self._detector = detector
@@ -331,19 +332,4 @@ def _thresholds(detector: LoadedDetector, embedder: OnnxEmbedder | None) -> Trac
         settings,
         same_look=max(settings.same_look, own.exact),
         look_margin=max(settings.look_margin, own.margin),
-    )
-
-
-def _calibrated(settings: MatcherSettings, embedder: OnnxEmbedder | None) -> MatcherSettings:
-    if embedder is None:
-        return settings
-    own = embedder.calibration
-    return replace(
-        settings,
-        exact=own.exact,
-        similar=own.similar,
-        margin=own.margin,
-        classes=own.classes,
-        relative=own.relative,
-        alike=own.alike(0.05),
     )

@@ -80,14 +80,7 @@ class Answer:
 def embed(articles: Sequence[Article], embedder: OnnxEmbedder) -> Embedded:
     """Catalogue pictures as the importer embeds them, views as the engine does."""
     own = embedder.calibration
-    settings = MatcherSettings(
-        exact=own.exact,
-        similar=own.similar,
-        margin=own.margin,
-        classes=own.classes,
-        relative=own.relative,
-        alike=own.alike(0.05),
-    )
+    settings = MatcherSettings().calibrated(own)
     shelf = [
         np.concatenate([embedder.embed(catalogue_views(one, embedder.size)) for one in article.shelf])
         if article.shelf

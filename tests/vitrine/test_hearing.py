@@ -16,6 +16,7 @@ from overlay.catalog.store import CatalogStore
 from overlay.catalog.words import LessonKind
 from overlay.errors import BusError
 from stream.clock import MonotonicClock
+from tests.journals import opened
 from tests.overlay.builders import product
 from tests.redis_server import RedisServer
 from vitrine.config import load_config
@@ -43,14 +44,8 @@ class Node:
 
 @pytest.fixture(params=["memory", pytest.param("redis_server", marks=pytest.mark.redis)])
 async def journal(request: pytest.FixtureRequest) -> AsyncIterator[Journal]:
-    if request.param == "memory":
-        yield MemoryJournal()
-        return
-    server: RedisServer = request.getfixturevalue(request.param)
-    server.flush()
-    link = RedisLink(server.url)
-    yield RedisJournal(link, "lessons")
-    await link.close()
+    async with opened(request) as made:
+        yield made
 
 
 async def test_what_one_node_was_taught_every_node_hears_once(tmp_path: Path, journal: Journal) -> None:

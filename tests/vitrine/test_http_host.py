@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from tests.vitrine.shop import shop
 from vitrine.app import Server
 from vitrine.auth import Role
-from vitrine.config import load_config
-from vitrine.demo import CATALOGUE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -22,9 +20,7 @@ BASE = "/api/streams/demo"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
-    state: Path = tmp_path_factory.mktemp("state")
-    overrides = {"server.port": 0, "server.data_dir": str(state), "catalog.feed": str(CATALOGUE)}
-    async with Server(load_config(None, {}, overrides)) as server:
+    async with shop(tmp_path_factory.mktemp("state")) as server:
         yield server
 
 

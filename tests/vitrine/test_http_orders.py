@@ -9,11 +9,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from tests.vitrine.shop import shop
 from vitrine.app import Server
 from vitrine.cli import run
 from vitrine.cli.output import Exit
-from vitrine.config import load_config
-from vitrine.demo import CATALOGUE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -22,9 +21,7 @@ BASKET = {"transaction_id": "1", "currency": "EUR", "items": [{"item_id": "morro
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
-    state: Path = tmp_path_factory.mktemp("state")
-    overrides = {"server.port": 0, "server.data_dir": str(state), "catalog.feed": str(CATALOGUE)}
-    async with Server(load_config(None, {}, overrides)) as server:
+    async with shop(tmp_path_factory.mktemp("state")) as server:
         yield server
 
 

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from overlay.bus.journal import KEPT, PAGE, Journal, MemoryJournal
+from overlay.bus.journal import KEPT, PAGE, Journal
 from overlay.bus.redis_journal import RedisJournal
 from overlay.bus.redis_link import RedisLink
 from overlay.errors import BusError
+from tests.journals import opened
 from tests.redis_server import RedisServer
 
 
@@ -21,14 +22,8 @@ from tests.redis_server import RedisServer
     ]
 )
 async def journal(request: pytest.FixtureRequest) -> AsyncIterator[Journal]:
-    if request.param == "memory":
-        yield MemoryJournal()
-        return
-    server: RedisServer = request.getfixturevalue(request.param)
-    server.flush()
-    link = RedisLink(server.url)
-    yield RedisJournal(link, "lessons")
-    await link.close()
+    async with opened(request) as made:
+        yield made
 
 
 async def read_all(journal: Journal, log: str = "", after: str = "") -> tuple[list[bytes], str, str]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from inference.costs import RungCosts
 from inference.types import Demand, Rung
 
-ALIVE_NS = 2_000_000_000
-"""A stream that planned no frame for so long is not there."""
+ALIVE_NS = 4_000_000_000
+"""A stream that planned no frame for so long is not there; one that nobody watches has some every 2 s."""
 STRAY_NS = 1_000_000_000
 """A run that did not report this long after its deadline is forgotten."""
 

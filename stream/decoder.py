@@ -8,7 +8,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import av
@@ -16,6 +16,7 @@ from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 
 from stream.clock import Clock
+from stream.doze import Doze
 from stream.pixels import AvPixels, StreamReformatter
 
 log = logging.getLogger(__name__)
@@ -64,19 +65,22 @@ class _Job:
     rtp: int
     arrived_ns: int
     keyframe: bool
+    first: tuple[_Job, ...] = ()
 
 
 class DecoderThread:
     """Decodes access units in order; the event loop hands them in and gets the pictures back.
 
     The queue holds at most `capacity` access units. When it is full, everything in it is dropped and
-    decoding goes on at the next keyframe: age stays bounded, whatever the machine does.
+    decoding goes on at the next keyframe: age stays bounded, whatever the machine does. While nobody wants
+    pictures, little more than keyframes is decoded (`stream.doze`).
 
     Args:
         clock: stamps `decoded_ns`.
         on_decoded: called on the loop with each picture.
-        on_dropped: called on the loop with a reason and a count (``"decoder-full"``, ``"undecodable"``).
-        on_need_keyframe: called on the loop when decoding cannot go on without one.
+        on_dropped: called on the loop with a reason and a count (``"decoder-full"``, ``"undecodable"``,
+            ``"unwatched"``).
+        on_need_keyframe: called on the loop when decoding cannot go on without one, or is spared by one.
         capacity: access units waiting at most.
     """
 
@@ -99,6 +103,7 @@ class DecoderThread:
         self._wake = threading.Condition()
         self._closed = False
         self._wait_key = True
+        self._doze: Doze[_Job] = Doze()
         self._unfinished = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -106,12 +111,33 @@ class DecoderThread:
         self._thread = threading.Thread(target=self._run, name="video-decoder", daemon=True)
         self._thread.start()
 
-    def put(self, codec: str, data: bytes, rtp: int, arrived_ns: int, keyframe: bool) -> None:
-        """Queue one access unit. Event loop only; never waits."""
+    def put(
+        self, codec: str, data: bytes, rtp: int, arrived_ns: int, keyframe: bool, *, wanted: bool = True
+    ) -> None:
+        """Queue one access unit. Event loop only; never waits.
+
+        Args:
+            codec: ``"H264"`` or ``"VP8"``.
+            data: all of it.
+            rtp: timestamp of its packets.
+            arrived_ns: arrival of its last packet.
+            keyframe: decoding may begin here.
+            wanted: its picture is of use to somebody; otherwise it may stay undecoded.
+        """
         if self._wait_key and not keyframe:
             self._on_dropped("undecodable", 1)
             return
         self._wait_key = False
+        job = _Job(codec, data, rtp, arrived_ns, keyframe)
+        step = self._doze.step(job, keyframe=keyframe, wanted=wanted, now_ns=arrived_ns)
+        if step.skipped:
+            self._on_dropped("unwatched", step.skipped)
+        if step.now:
+            self._queue(replace(job, first=step.first))
+        elif step.ask:
+            self._on_need_keyframe()
+
+    def _queue(self, job: _Job) -> None:
         self._unfinished += 1
         self._idle.clear()
         with self._wake:
@@ -119,20 +145,22 @@ class DecoderThread:
             dropped = len(self._jobs) if overfull else 0
             if overfull:
                 self._jobs.clear()
-            if not overfull or keyframe:
-                self._jobs.append(_Job(codec, data, rtp, arrived_ns, keyframe))
+            if not overfull or job.keyframe:
+                self._jobs.append(job)
             else:
                 dropped += 1
             self._wake.notify()
         if overfull:
             self._settle(dropped)
             self._on_dropped("decoder-full", dropped)
-            if not keyframe:
+            if not job.keyframe:
                 self.reset()
 
     def reset(self) -> None:
         """Decode nothing more until a keyframe (packets were lost), and ask for one."""
         self._wait_key = True
+        if lost := self._doze.forget():
+            self._on_dropped("undecodable", lost)
         self._on_need_keyframe()
 
     async def drain(self, seconds: float) -> None:
@@ -157,21 +185,25 @@ class DecoderThread:
             if context is None or job.codec != codec:
                 codec, context = job.codec, low_delay_decoder(job.codec)
                 pending.clear()
-            number += 1
-            pending[number] = job
-            packet = av.Packet(job.data)
-            packet.pts = number
-            try:
-                frames = context.decode(packet)
-            except av.FFmpegError:
-                log.debug("access unit not decodable", extra={"codec": codec, "bytes": len(job.data)})
-                self._post(self._undecodable)
-                frames = []
-            for frame in frames:
-                self._deliver(frame, pending)
+            for unit in (*job.first, job):
+                number += 1
+                if unit is job:  # pictures of those before it are nobody's
+                    pending[number] = job
+                for frame in self._decode(context, unit, number):
+                    self._deliver(frame, pending)
             self._post(self._finished)
             for old in [key for key in pending if key < number - 32]:
                 del pending[old]
+
+    def _decode(self, context: VideoCodecContext, job: _Job, number: int) -> list[av.VideoFrame]:
+        packet = av.Packet(job.data)
+        packet.pts = number
+        try:
+            return context.decode(packet)
+        except av.FFmpegError:
+            log.debug("access unit not decodable", extra={"codec": job.codec, "bytes": len(job.data)})
+            self._post(self._undecodable)
+            return []
 
     def _deliver(self, frame: av.VideoFrame, pending: dict[int, _Job]) -> None:
         job = pending.pop(frame.pts, None) if frame.pts is not None else None

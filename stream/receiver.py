@@ -186,7 +186,8 @@ class MediaReceiver:
             return
         time = MediaTime(self._epoch, unit.rtp)
         self._sink.on_encoded(EncodedFrame(codec, time, unit.data, key, unit.arrived_ns))
-        self._decoder.put(codec, unit.data, unit.rtp, unit.arrived_ns, key)
+        wanted = self._info is None or self._sink.wants_pictures()
+        self._decoder.put(codec, unit.data, unit.rtp, unit.arrived_ns, key, wanted=wanted)
 
     # --- pictures out
 

@@ -201,11 +201,20 @@ class StreamSink(Protocol):
     def on_encoded(self, frame: EncodedFrame) -> None:
         """An encoded frame, in decoding order, before it is decoded."""
 
+    def wants_pictures(self) -> bool:
+        """Pictures are of use to somebody now; while not, a source may leave frames undecoded that it keeps.
+
+        Asked for each encoded frame. Such frames are told by `on_dropped("unwatched")`.
+        """
+
     def next_epoch(self, epoch: int) -> int:
         """The timestamps start anew within a connection (a playlist's may): number of what follows."""
 
     def on_dropped(self, reason: str, count: int = 1) -> None:
-        """Frames that never reached `on_frame`: ``"undecodable"``, ``"decoder-full"``, ``"late"``."""
+        """Frames that never reached `on_frame`.
+
+        Why: ``"undecodable"``, ``"decoder-full"``, ``"late"``, or ``"unwatched"``, which is no fault.
+        """
 
     def on_ended(self, reason: str) -> None:
         """The publisher went away: ``bye``, ``timeout``, ``replaced``, ``end-of-file`` or ``error: ...``."""

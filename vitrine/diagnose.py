@@ -19,6 +19,9 @@ OVERSHOOT_MS: Final = 25.0
 ENOUGH_FRAMES: Final = 30
 """Shares of fewer frames than this say nothing."""
 
+UNWATCHED: Final = "unwatched"
+"""Reason of frames that are left undecoded because nobody looks at them: nothing is wrong with those."""
+
 _DROP_WORDS: Final = {
     "undecodable": "packets were lost on the way in; check the publisher's network or lower its bitrate",
     "decoder-full": "decoding cannot keep up; lower the publisher's resolution or frame rate",
@@ -92,6 +95,8 @@ def _p95(values: Percentiles | None) -> float:
 
 
 def _no_picture(figures: StreamFigures, recent: Recent) -> list[str]:
+    if recent.drops.get(UNWATCHED):
+        return []
     if recent.frames == 0:
         return ["no frame arrived in the last 10 s; the publisher is connected but sends no video"]
     if figures.fps_in < LOW_FPS:
@@ -115,7 +120,8 @@ def _detector(figures: StreamFigures, recent: Recent) -> list[str]:
             "for this model: raise inference.budget_ms or add a smaller size to inference.rungs"
         )
     stale = _p95(figures.staleness_ms)
-    if recent.detected and stale > STALE_MS:
+    watched = figures.viewers and not recent.drops.get(UNWATCHED)  # else detections are rare on purpose
+    if recent.detected and watched and stale > STALE_MS:
         found.append(
             f"hotspots rest on detections {stale:.0f} ms old (p95); the device is overloaded: fewer streams, "
             "a smaller model, or a GPU"
@@ -143,7 +149,7 @@ def _drops(recent: Recent) -> list[str]:
     return [
         f"{count} frames dropped in the last 10 s ({reason}): {_DROP_WORDS.get(reason, 'see the log')}"
         for reason, count in sorted(recent.drops.items(), key=lambda item: -item[1])
-        if _share(count, recent.frames + count) > DROP_SHARE
+        if reason != UNWATCHED and _share(count, recent.frames + count) > DROP_SHARE
     ]
 
 

@@ -317,11 +317,14 @@ class Engine:
         if products:
             show.set_products(products)
         metrics = self.metrics.stream(stream, config.inference.budget_ms * 1_000_000)
-        parts = PipelineParts(self.clock, self.recognition.planner(), worker, show, metrics)
+        parts = PipelineParts(
+            self.clock, self.recognition.planner(), worker, show, metrics, config.doze_ns(stream)
+        )
         memory = stream_memory(config.search)
         push = relay.push if memory is None else memory.recording(relay.push, relay.request_keyframe)
         pipeline = Pipeline(stream, parts, push)
         pipeline.listeners.append(self._on_result)
+        pipeline.needs.append(lambda: worker.enrolment is not None)
         if memory is not None:
             pipeline.listeners.append(memory.sightings.add)
         return StreamRuntime(

@@ -120,6 +120,10 @@ class _Newest:
     def on_encoded(self, frame: EncodedFrame) -> None:
         """Nobody watches."""
 
+    def wants_pictures(self) -> bool:
+        """They are what it is for."""
+        return True
+
     def next_epoch(self, epoch: int) -> int:
         """The next one."""
         return epoch + 1

@@ -295,6 +295,9 @@ class _ConnectionSink:
         if self._current():
             self._runtime.pipeline.on_encoded(frame)
 
+    def wants_pictures(self) -> bool:
+        return self._runtime.pipeline.wants_pictures()
+
     def next_epoch(self, epoch: int) -> int:
         if self._runtime.active == epoch == self._epoch:
             self._runtime.epoch += 1

@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 from inference.device import DeviceStatistics
 from inference.types import FrameResult, Outcome
 from stream.types import StreamId
-from vitrine.diagnose import Recent, diagnose
+from vitrine.diagnose import UNWATCHED, Recent, diagnose
 from vitrine.figures import FrameCounts, Percentiles, StreamFigures, StreamStatus, VideoStatus
 from vitrine.recorder import RecorderStatistics
 from vitrine.rolling import Rolling
@@ -228,7 +228,7 @@ class StreamMetrics:
             epoch=status.epoch,
             viewers=status.viewers,
             source=status.source,
-            fps_in=round(self._in.rate(now_ns), 1),
+            fps_in=round(self._in.rate(now_ns) + self._unwatched(now_ns), 1),
             fps_detected=round(self._detected.rate(now_ns), 1),
             budget_ms=self.budget_ns * MS,
             frames=self.frame_counts(),
@@ -254,7 +254,7 @@ class StreamMetrics:
             in_=counts["in"],
             detected=counts["detected"],
             propagated=counts["propagated"],
-            dropped=sum(self.drops.values()),
+            dropped=sum(count for reason, count in self.drops.items() if reason != UNWATCHED),
             cancelled=counts["cancelled"],
             failed=counts["failed"],
         )
@@ -269,6 +269,11 @@ class StreamMetrics:
             failed=self._failed.count(now_ns),
             drops={reason: count for reason, count in drops.items() if count},
         )
+
+    def _unwatched(self, now_ns: int) -> float:
+        """Frames a second that arrive and are not decoded."""
+        values = self._dropped.get(UNWATCHED)
+        return 0.0 if values is None else values.total(now_ns) * 1e9 / values.window_ns
 
     def _reported_age(self, now_ns: int) -> Percentiles:
         """Median of the viewers' medians, p95 of their p95."""

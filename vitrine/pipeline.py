@@ -85,13 +85,18 @@ class FrameMetrics(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PipelineParts:
-    """What one pipeline is made of."""
+    """What one pipeline is made of.
+
+    Attributes:
+        doze_ns: nobody needing pictures for so long, they are no longer asked for; 0: they always are.
+    """
 
     clock: Clock
     planner: Planner
     worker: Worker
     overlay: Overlay
     metrics: FrameMetrics
+    doze_ns: int = 0
 
 
 ResultListener = Callable[[FrameResult, HotspotFrame], None]
@@ -109,6 +114,7 @@ class Pipeline:
 
     Attributes:
         listeners: called with every result that was published, on the event loop.
+        needs: asked whether somebody other than viewers needs pictures now.
         info: what the current source is, None before the first frame.
     """
 
@@ -117,17 +123,20 @@ class Pipeline:
     ) -> None:
         self.stream = stream
         self.listeners: list[ResultListener] = []
+        self.needs: list[Callable[[], bool]] = []
         self.info: SourceInfo | None = None
         self._parts = parts
         self._push_encoded = push_encoded
         self._slot: LatestSlot[_Waiting] = LatestSlot()
         self._busy = False
+        self._needed_ns = 0
 
     # ---- StreamSink ----------------------------------------------------------------------------------------
 
     def on_started(self, epoch: int, info: SourceInfo) -> None:
         """A new publisher connection delivers."""
         self.info = info
+        self._needed_ns = self._parts.clock.now_ns()
         log.info("stream live", extra={"stream": self.stream, "epoch": epoch, "codec": info.codec})
         self._parts.overlay.live(epoch, info)
 
@@ -152,6 +161,14 @@ class Pipeline:
     def on_encoded(self, frame: EncodedFrame) -> None:
         """Encoded frames go to the viewers' relay untouched."""
         self._push_encoded(frame)
+
+    def wants_pictures(self) -> bool:
+        """Somebody watches, a product is pinned, or that was so a moment ago."""
+        now_ns, doze_ns = self._parts.clock.now_ns(), self._parts.doze_ns
+        demand = self._parts.overlay.demand()
+        if demand.viewers or demand.pinned or demand.tapped or any(need() for need in self.needs):
+            self._needed_ns = now_ns
+        return not doze_ns or now_ns - self._needed_ns < doze_ns
 
     def on_dropped(self, reason: str, count: int = 1) -> None:
         """Count what the source could not deliver."""

@@ -132,6 +132,7 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             the largest size cannot be afforded) or always (which spares the processor).
         enough_hz: detections a second that are enough for a stream, which spares the processor; what is
             pinned or was just tapped gets more. 0: every frame that time allows.
+        doze_ms: a stream not watched for so long is hardly decoded; one look every two seconds. 0: never.
         min_score: detections below are ignored; low ones still help to follow an object.
         budget_ms: from a frame's last packet to its overlay; a detector run beyond it is cancelled.
         threads: ONNX threads per session; 0 decides by the number of cores.
@@ -152,6 +153,7 @@ class InferenceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     rungs: tuple[int | str, ...] = ()
     regions: Literal["never", "busy", "always"] = "busy"
     enough_hz: Annotated[int, Meta(ge=0, le=240)] = 0
+    doze_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 10_000
     min_score: Unit = 0.1
     budget_ms: Annotated[int, Meta(ge=5, le=10_000)] = 60
     threads: Annotated[int, Meta(ge=0, le=256)] = 0
@@ -383,6 +385,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """The HLS playlist that viewers of `stream` watch; empty where they watch WHEP."""
         address = self.playlists.get(stream) or self.playlists.get(EVERY_STREAM) or ""
         return address.replace("{stream}", stream)
+
+    def doze_ns(self, stream: str) -> int:
+        """See `doze_ms`; 0 with a trace (needs every frame) and a playlist (shows what went by before)."""
+        return 0 if self.server.trace or self.playlist_of(stream) else self.inference.doze_ms * 1_000_000
 
     @property
     def loopback(self) -> bool:

@@ -169,7 +169,9 @@ function showStages(stream, history) {
 
 function showFrames(stream) {
   const all = Object.entries(stream.frames ?? {}).map(([name, value]) => [FRAME_WORDS[name] ?? name, value]);
-  const drops = Object.entries(stream.drops ?? {}).map(([reason, value]) => [`Dropped: ${reason}`, value]);
+  const drops = Object.entries(stream.drops ?? {}).map(([reason, value]) => [
+    reason === "unwatched" ? "Not decoded, nobody watched" : `Dropped: ${reason}`, value,
+  ]);
   rows(byId("frames"), [...all, ...drops], ([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, show(value, 0))));
   const spots = (Array.isArray(stream.hotspots) ? stream.hotspots : []).slice(0, 12);
   byId("no-spots").hidden = spots.length > 0;

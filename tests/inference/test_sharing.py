@@ -177,7 +177,7 @@ def test_streams_that_left_make_room() -> None:
     share = device_share(BudgetSettings(rungs=LADDER))
     share.costs.add(SMALL, 10 * MS, 0)
     admitted(share)
-    assert share.refusal(1_900 * MS) and not share.refusal(2_100 * MS)
+    assert share.refusal(3_900 * MS) and not share.refusal(4_100 * MS)
 
 
 def test_the_wait_is_the_running_job_and_those_with_earlier_deadlines() -> None:

@@ -44,6 +44,7 @@ class RecordingSink:
 
     relay: Relay | None = None
     barcodes: bool = True
+    watched: bool = True
     started: list[tuple[int, SourceInfo]] = field(default_factory=list)
     frames: list[Seen] = field(default_factory=list)
     encoded: list[EncodedFrame] = field(default_factory=list)
@@ -76,6 +77,9 @@ class RecordingSink:
         self.encoded.append(frame)
         if self.relay is not None:
             self.relay.push(frame)
+
+    def wants_pictures(self) -> bool:
+        return self.watched
 
     def next_epoch(self, epoch: int) -> int:
         return epoch + 1

@@ -21,8 +21,12 @@ class Rig:
     dropped: dict[str, int] = field(default_factory=dict)
     keyframes_wanted: list[int] = field(default_factory=list)
 
-    def put(self, packet: MediaPacket, codec: str = "H264", data: bytes | None = None) -> None:
-        self.thread.put(codec, packet.data if data is None else data, packet.index, 0, packet.keyframe)
+    def put(
+        self, packet: MediaPacket, codec: str = "H264", data: bytes | None = None, wanted: bool = True
+    ) -> None:
+        unit = packet.data if data is None else data
+        at_ns = packet.index * 33_333_333
+        self.thread.put(codec, unit, packet.index, at_ns, packet.keyframe, wanted=wanted)
 
     @property
     def shown(self) -> list[int]:
@@ -109,3 +113,37 @@ async def test_nothing_is_delivered_after_close(rig: Rig, packets: list[MediaPac
     rig.thread.close()
     await asyncio.sleep(0.05)
     assert rig.pictures == []
+
+
+async def test_unwatched_only_keyframes_are_decoded_and_all_is_counted(
+    rig: Rig, packets: list[MediaPacket]
+) -> None:
+    for packet in packets[:40]:
+        rig.put(packet, wanted=False)
+    await until(lambda: rig.shown == [0, 15, 30])
+    assert rig.dropped == {"unwatched": 28}
+    assert rig.keyframes_wanted == []  # they came more often than they would be asked for
+
+
+async def test_wanted_again_the_very_next_picture_is_exact(rig: Rig, packets: list[MediaPacket]) -> None:
+    for packet in packets[:25]:
+        rig.put(packet, wanted=False)
+    await until(lambda: rig.shown == [0, 15])
+    for packet in packets[25:29]:
+        rig.put(packet)
+    await until(lambda: rig.shown == [0, 15, 25, 26, 27, 28])
+    codes = [read_barcode(p.pixels.scaled(320, 180, "gray")) for p in rig.pictures]
+    assert codes == rig.shown
+    assert rig.dropped == {"unwatched": 23}
+
+
+async def test_what_was_kept_undecoded_is_worth_nothing_after_a_loss(
+    rig: Rig, packets: list[MediaPacket]
+) -> None:
+    for packet in packets[:5]:
+        rig.put(packet, wanted=False)
+    rig.thread.reset()
+    rig.put(packets[6])
+    rig.put(packets[15])
+    await until(lambda: rig.shown == [0, 15])
+    assert rig.dropped == {"undecodable": 5}

@@ -108,3 +108,11 @@ def test_a_stream_that_is_not_sent_on_is_told(state: str, told: bool) -> None:
     found = diagnose(replace(GOOD, video=video), BUSY)
     wanted = ("not re-published to sfu.example: got 503; trying again by itself",)
     assert found == (wanted if told else ())
+
+
+def test_a_stream_that_nobody_watches_is_not_taken_for_a_broken_one() -> None:
+    dozing = Recent(frames=5, detected=5, drops={"unwatched": 295})
+    assert diagnose(replace(GOOD, viewers=0, fps_in=0.5), dozing) == ()
+    assert diagnose(replace(GOOD, viewers=0, fps_in=0.0), Recent(drops={"unwatched": 300})) == ()
+    rare = replace(GOOD, viewers=0, staleness_ms=Percentiles(250, 500, 500))
+    assert diagnose(rare, BUSY) == () and diagnose(replace(rare, viewers=1), BUSY) != ()

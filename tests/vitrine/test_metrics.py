@@ -128,6 +128,16 @@ def test_percentiles_forget_but_counters_do_not() -> None:
     assert later.frames.in_ == 30
 
 
+def test_frames_that_nobody_wanted_decoded_arrived_and_are_no_loss() -> None:
+    metrics = Metrics().stream(DEMO)
+    run_frames(metrics, 10)
+    metrics.dropped("late", 2)
+    metrics.dropped("unwatched", 250)
+    figures = metrics.figures(S, StreamStatus(live=True))
+    assert figures.drops == {"late": 2, "unwatched": 250} and figures.frames.dropped == 2
+    assert figures.fps_in > 25 and figures.problems == ()
+
+
 def test_prometheus_text_carries_the_same_counts() -> None:
     metrics = Metrics("1.2.3")
     stream = metrics.stream(DEMO)

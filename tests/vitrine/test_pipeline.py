@@ -57,6 +57,7 @@ class Recorder:
         self.published: list[tuple[int, str]] = []
         self.counts: Counter[str] = Counter()
         self.said: list[str] = []
+        self.demanded = Demand(viewers=1)
 
     def publish(self, result: FrameResult) -> HotspotFrame:
         self.published.append((result.time.rtp, result.outcome.value))
@@ -69,7 +70,7 @@ class Recorder:
         self.said.append(f"ended {reason}")
 
     def demand(self) -> Demand:
-        return Demand(viewers=1)
+        return self.demanded
 
     def frame_in(self, now_ns: int) -> None:
         self.counts["in"] += 1
@@ -238,3 +239,35 @@ async def test_the_planner_hears_from_the_worker_which_part_of_this_frame_needs_
             await settle()
         pipeline.close()
     assert worker.looked == [None, Box(0.0, 0.0, 0.5, 0.5)]
+
+
+def test_pictures_are_wanted_until_nobody_has_needed_them_for_a_while() -> None:
+    clock, seen, enrolling = FakeClock(), Recorder(), [False]
+    parts = PipelineParts(clock, Always(), GatedWorker(), seen, seen, doze_ns=10_000_000_000)
+    pipeline = Pipeline(DEMO, parts, lambda packet: None)
+    pipeline.needs.append(lambda: enrolling[0])
+
+    def wanted_after(seconds: float) -> bool:
+        clock.advance_ms(seconds * 1000)
+        return pipeline.wants_pictures()
+
+    seen.demanded = Demand()
+    clock.advance_ms(60_000)
+    pipeline.on_started(1, SourceInfo("H264", 320, 240, False, False, "test"))
+    assert wanted_after(9.9)
+    assert not wanted_after(0.1)
+    for demand in (Demand(viewers=1), Demand(pinned=1), Demand(tapped=1)):
+        seen.demanded = demand
+        assert wanted_after(60)
+        seen.demanded = Demand()
+        assert wanted_after(9.9) and not wanted_after(0.1)
+    enrolling[0] = True
+    assert wanted_after(60)
+
+
+def test_pictures_are_always_wanted_where_nothing_dozes() -> None:
+    clock, seen = FakeClock(), Recorder()
+    seen.demanded = Demand()
+    pipeline = Pipeline(DEMO, PipelineParts(clock, Always(), GatedWorker(), seen, seen), lambda packet: None)
+    clock.advance_ms(3_600_000)
+    assert pipeline.wants_pictures()

@@ -71,7 +71,8 @@ async def test_nobody_watching_frames_stay_undecoded_until_a_viewer_comes(tmp_pa
         assert decoded < skipped(server)
         async with asyncio.timeout(5):
             assert await first_measured(server) < 30
-        assert not {"undecodable", "decoder-full"} & runtime.metrics.drops.keys()  # nothing was lost in waking
+        # nothing was lost in waking
+        assert not {"undecodable", "decoder-full"} & runtime.metrics.drops.keys()
 
 
 async def test_with_dozing_off_every_frame_is_decoded(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.doubt import Doubt
+
 Floats = NDArray[np.float64]
 
 
@@ -22,7 +24,8 @@ class MotionSettings:
 
     Attributes:
         measure: standard deviation of a coordinate detected with score 0.83...
-        slope: ...each point of score changes it by this share, down to half of it for the surest.
+        slope: ...each point of score changes it by this share, down to half of it for the surest, as far as
+            low scores turn out to tell of boxes that lie further off (`inference.doubt`).
         drift: growth of the position's variance per second.
         wander: growth of the velocity's variance per second.
         first_speed: standard deviation of an unknown velocity, sizes per second.
@@ -32,7 +35,7 @@ class MotionSettings:
         first_told: share of a velocity believed before that.
         told_keep: share of what was learned that stays with the next measurement.
         turn: a sure detection further off than this many standard deviations is a turn, not an error...
-        turn_score: ...of one with at least this score.
+        turn_score: ...of one with at least this score, or one that lies as well.
     """
 
     measure: float = 0.025
@@ -68,6 +71,10 @@ class KalmanBank:
         # How well velocities foretold where boxes went: sums of foretold * true and foretold squared, (n, 2).
         self._told: Floats = np.zeros((0, 2))
         self._from: tuple[Floats, Floats] | None = None
+        # Measured at the last update: what they do next says how good detections are.
+        self._steady: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._doubt = Doubt(settings.measure, settings.slope)
+        self._turn_noise = float(self._doubt.foretold(np.array([settings.turn_score]))[0]) + 1e-9
 
     def __len__(self) -> int:
         return len(self.state)
@@ -85,13 +92,14 @@ class KalmanBank:
         self._told = np.concatenate(
             (self._told, prior.sum(axis=1)[:, None] * [self.settings.first_told, 1.0])
         )
+        self._steady = np.concatenate((self._steady, np.ones(len(state), np.bool_)))
         self._from = None
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Drop the filters where `rows` is False."""
         self.state, self.speed = self.state[rows], self.speed[rows]
         self._place, self._cross, self._pace = self._place[rows], self._cross[rows], self._pace[rows]
-        self._told, self._from = self._told[rows], None
+        self._told, self._steady, self._from = self._told[rows], self._steady[rows], None
 
     def predict(self, dt_s: float, shift: Floats) -> None:
         """Advance by `dt_s` seconds, the centres by `shift` (n, 2); sizes stay, variances grow."""
@@ -115,17 +123,18 @@ class KalmanBank:
     def fade(self, rows: NDArray[np.bool_], dt_s: float) -> None:
         """Let the velocity of unmeasured tracks die away."""
         self.speed[rows] *= np.exp(-dt_s / self.settings.fade_s)
+        self._steady[rows] = False
 
     def update(
         self, rows: NDArray[np.intp], boxes: NDArray[np.floating], scores: NDArray[np.floating]
     ) -> None:
         """Correct `rows` by measured boxes (m, 4), x0 y0 x1 y1; unsure ones (low scores) count less."""
         measured = to_centre(boxes)
-        settings, sure = self.settings, np.minimum(np.maximum(scores, 0.0), 1.0)
-        doubt = settings.measure * (0.5 + settings.slope * (1.0 - sure))[:, None]
-        noise = doubt * _size(measured)
+        size, relative = _size(measured), self._doubt.noise(scores)
+        noise = relative[:, None] * size
         surprise = measured - self.state[rows]
-        place, cross = self._turned(rows, surprise, noise, sure)
+        self._learn_doubt(rows, scores, surprise, size)
+        place, cross = self._turned(rows, surprise, noise, relative <= self._turn_noise)
         total = place + noise * noise
         gain, gain_speed = place / total, cross / total
         if self._from is not None:
@@ -136,9 +145,20 @@ class KalmanBank:
         self._place[rows] = rest * place
         self._cross[rows] = rest * cross
         self._pace[rows] -= gain_speed * cross
+        self._steady[rows] = True
+
+    def _learn_doubt(
+        self, rows: NDArray[np.intp], scores: NDArray[np.floating], surprise: Floats, size: Floats
+    ) -> None:
+        """How far off detections of these scores are, as far as the prediction is to be relied on."""
+        steady = self._steady[rows]
+        rows, size, off = rows[steady], size[steady, :2], np.abs(surprise[steady, :2])
+        usual = (self.settings.measure * size) ** 2
+        weight = usual / (self._place[rows, :2] + usual)
+        self._doubt.learn(scores[steady], (off / size).mean(axis=1), weight.mean(axis=1))
 
     def _turned(
-        self, rows: NDArray[np.intp], surprise: Floats, noise: Floats, sure: NDArray[np.floating]
+        self, rows: NDArray[np.intp], surprise: Floats, noise: Floats, sure: NDArray[np.bool_]
     ) -> tuple[Floats, Floats]:
         """Variance and covariance to correct with: of what surely turned, the prediction is worth less.
 
@@ -147,7 +167,7 @@ class KalmanBank:
         """
         bound = self.settings.turn
         growth = (surprise * surprise / (bound * bound) - noise * noise) / self._place[rows]
-        growth = np.where(sure[:, None] >= self.settings.turn_score, np.maximum(growth, 1.0), 1.0)
+        growth = np.where(sure[:, None], np.maximum(growth, 1.0), 1.0)
         self._pace[rows] *= growth
         return growth * self._place[rows], growth * self._cross[rows]
 
@@ -158,6 +178,11 @@ class KalmanBank:
         went = measured[:, :2] - before
         told = np.stack(((foretold * went).sum(axis=1), (foretold * foretold).sum(axis=1)), axis=1)
         self._told[rows] = self.settings.told_keep * self._told[rows] + told
+
+    @property
+    def told(self) -> float:
+        """How far the scores of detections tell how far off they are, 0..1."""
+        return self._doubt.told
 
     def pace(self) -> Floats:
         """Velocity of the centres (n, 2), as far as it is known: within its own error it counts for less."""
@@ -177,7 +202,7 @@ class KalmanBank:
         """Set a filter anew after an absence: at `box`, moving at `speed` (the virtual path of OC-SORT)."""
         state = to_centre(box[None])
         size = _size(state)[0]
-        self.state[row], self.speed[row] = state[0], speed
+        self.state[row], self.speed[row], self._steady[row] = state[0], speed, False
         self._place[row] = (self.settings.measure * size) ** 2
         self._cross[row] = 0.0
         self._pace[row] = (0.5 * self.settings.first_speed * size) ** 2

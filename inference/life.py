@@ -42,7 +42,8 @@ class TrackerSettings:
         max_cost: dearest pair of the first stage...
         low_cost: ...of the second, of detections below `high_score`...
         wide_cost: ...and of the third, of what is left.
-        low_ms: how long before the last detections a track may have been missed and still take a low one.
+        low_ms: how long before the last detections a track may have been missed and still take a low one;
+            `here_ms` where low ones were found to lie as well as others.
         same_look: cosine at which a new track is a lost one.
         look_margin: by which it must be ahead of the next lost one.
         ease_share: so much of the correction of a predicted box is eased in...

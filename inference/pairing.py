@@ -2,7 +2,8 @@
 
 Three by place, as ByteTrack (arXiv 2110.06864) and C-BIoU (arXiv 2211.14317) do it: sure detections where the
 tracks should be; unsure ones to tracks seen just before; then what is left, with boxes grown wide, also
-against where a track was last seen. A fourth by looks alone, wherever in the picture, for tracks lost.
+against where a track was last seen. A fourth by looks alone, wherever in the picture, for tracks lost: sure
+detections first, then unsure ones, for which their looks vouch.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Sides:
         scores: of the detections, (m,).
         codes: their labels, (m,).
         likeness: cosine of what track and detection look like, (n, m), NaN where unknown; None without looks.
+        told: how far low scores were found to tell of boxes that lie further off, 0..1.
     """
 
     absent_ms: NDArray[np.float64]
@@ -44,6 +46,7 @@ class Sides:
     scores: NDArray[np.float32]
     codes: Codes
     likeness: NDArray[np.float32] | None = None
+    told: float = 1.0
 
 
 def pair(sides: Sides, settings: TrackerSettings, step_ms: float) -> Pairs:
@@ -53,7 +56,8 @@ def pair(sides: Sides, settings: TrackerSettings, step_ms: float) -> Pairs:
     high = [i for i, score in enumerate(scores) if score >= s.high_score]
     low = [i for i, score in enumerate(scores) if s.low_score <= score < s.high_score]
     here = [row for row, ms in enumerate(absent) if ms <= s.here_ms]
-    just = [row for row in here if absent[row] <= s.low_ms + step_ms]
+    low_ms = s.low_ms + (1.0 - sides.told) * (s.here_ms - s.low_ms)
+    just = [row for row in here if absent[row] <= low_ms + step_ms]
     near = [row for row, ms in enumerate(absent) if ms <= s.near_ms]
     for rows, columns, buffer, limit, wide in (
         (here, high, s.buffer, s.max_cost, False),
@@ -65,9 +69,10 @@ def pair(sides: Sides, settings: TrackerSettings, step_ms: float) -> Pairs:
             costs = _costs(sides, rows, columns, buffer, wide, s)
             pairs += [(rows[r], columns[c]) for r, c in assign(costs, limit)]
     if sides.likeness is not None:
-        rows, columns = _left(list(range(len(absent))), high, pairs)
-        if rows and columns:
-            pairs += _alike(sides, rows, columns, s)
+        for found in (high, low):
+            rows, columns = _left(list(range(len(absent))), found, pairs)
+            if rows and columns:
+                pairs += _alike(sides, rows, columns, s)
     return pairs
 
 

@@ -243,9 +243,8 @@ class Tracker:
         if self._path.has_motion and dt_s > 0:
             self._bank.believe_speed(seen.shift / dt_s, seen.sure)
         away = self._absent_ms > settings.miss_ms
-        if (
-            self._path.has_motion and away.any()
-        ):  # what moves where something was is not that something; the camera moves it
+        if self._path.has_motion and away.any():
+            # what moves where something was is not that something; the camera moves it
             seen.shift[away] = seen.camera
             self._seen[away] += np.tile(seen.camera, 2).astype(np.float32)
         self._bank.predict(seen_s, seen.shift)
@@ -266,6 +265,7 @@ class Tracker:
             detections.scores,
             self._labels.codes(detections.names, detections.labels),
             likeness(self._lives, looks) if looks is not None else None,
+            self._bank.told,
         )
         return pair(sides, self._settings, self._step_ms)
 

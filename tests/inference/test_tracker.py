@@ -129,6 +129,22 @@ def test_low_scores_prolong_a_track_but_start_none() -> None:
     assert tracks[0].score == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize(("off", "kept"), [(0.0, True), (0.015, False)])
+def test_low_scores_bring_back_what_was_missed_where_they_lie_as_well_as_high_ones(
+    off: float, kept: bool
+) -> None:
+    tracker = Tracker()
+    for i in range(300):
+        low, side = i % 3 == 0, 1 if i % 2 else -1
+        box = square(0.4 + (side * off if low else side * 0.002))
+        tracker.step(seen(box, score=0.3 if low else 0.9), None, i * FRAME_NS)
+    for i in range(300, 310):
+        missed = tracker.step(seen(), None, i * FRAME_NS)
+    assert not missed
+    tracks = tracker.step(seen(square(0.4), score=0.3), None, 310 * FRAME_NS)
+    assert bool(tracks) is kept
+
+
 def test_asking_changes_nothing() -> None:
     tracker = Tracker()
     still(tracker, 10, square(0.4))
@@ -326,6 +342,17 @@ def test_looks_find_a_lost_object_wherever_it_appears() -> None:
         tracker.step(seen(), None, i * FRAME_NS, looks=np.zeros((0, 8), np.float32))
     tracks = tracker.step(seen(square(0.8)), None, 60 * FRAME_NS, looks=look(0)[None])
     assert [t.id for t in tracks] == [1]
+
+
+@pytest.mark.parametrize(("index", "ids"), [(0, [1]), (1, [])])
+def test_looks_vouch_for_an_unsure_detection_of_a_lost_object(index: int, ids: list[int]) -> None:
+    tracker = Tracker()
+    for i in range(10):
+        tracker.step(seen(square(0.1)), None, i * FRAME_NS, looks=look(0)[None])
+    for i in range(10, 60):
+        tracker.step(seen(), None, i * FRAME_NS, looks=np.zeros((0, 8), np.float32))
+    tracks = tracker.step(seen(square(0.8), score=0.3), None, 60 * FRAME_NS, looks=look(index)[None])
+    assert [t.id for t in tracks] == ids
 
 
 def test_a_look_shared_by_two_lost_objects_finds_neither() -> None:

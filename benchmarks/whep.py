@@ -204,12 +204,12 @@ async def _glass(pages: Screen, settings: Settings) -> Row:
 async def _bad(server: Server, pages: Screen, path: LossyPath, case: str, settings: Settings) -> Row:
     page = await pages.watch(hold_ms=HOLD_MS, path=path)
     await asyncio.sleep(2.0)
-    begin = len((await reel(page)).shown)
+    begin, begin_ms = len((await reel(page)).shown), time.time() * 1000
     path.loss, path.jitter_s = PATHS[case]
     await asyncio.sleep(settings.seconds or (3.0 if settings.quick else 20.0))
+    end_ms = time.time() * 1000
     seen = await reel(page)
-    kept = seen.shown[begin:]
-    row: Row = {"shown_fps": _rate(kept), **_of(seen, begin)}
+    row: Row = {**seen.within(begin_ms, end_ms), **_asked(seen)}
     if server.name == "vitrine":
         row["age_p95_ms"] = quantile(seen.ages_ms(server.origin_ms)[begin:], 95)
         row["exact_pct"] = exact_pct(seen.errors(FRAMES)[begin:])
@@ -225,14 +225,8 @@ async def _bad(server: Server, pages: Screen, path: LossyPath, case: str, settin
     return row
 
 
-def _of(seen: Reel, begin: int) -> Row:
-    counts = {key: seen.counts.get(key) for key in ("nackCount", "pliCount", "packetsLost")}
-    freezes = Reel(seen.asked_ms, seen.shown[begin:]).freezes()
-    return {**freezes, "nacks": counts["nackCount"], "plis": counts["pliCount"]}
-
-
-def _rate(shown: list[tuple[float, int, int]]) -> float:
-    return round(1000 * (len(shown) - 1) / (shown[-1][0] - shown[0][0]), 1) if len(shown) > 1 else 0.0
+def _asked(seen: Reel) -> Row:
+    return {"nacks": seen.counts.get("nackCount"), "plis": seen.counts.get("pliCount")}
 
 
 def judged(rows: list[Row]) -> list[Target]:
@@ -291,7 +285,7 @@ def draw(report: Report, figure: Figure) -> None:
             if r["subject"] == name and r["case"] in PATHS
         }
         freeze.bar([list(PATHS).index(case) + offset for case in bad], list(bad.values()), 0.4, label=name)
-    freeze.set(ylabel="ms", title="longest time without a new picture")
+    freeze.set(ylabel="ms", title="longest stand-still")
     freeze.set_xticks(range(len(PATHS)), [case.replace(", ", "\n") for case in PATHS], fontsize=8)
     freeze.legend()
 

@@ -64,17 +64,20 @@ class Reel:
             found.append(off if off <= frames // 2 else off - frames)
         return found
 
-    def gaps_ms(self) -> list[float]:
-        """Time between pictures."""
-        return [b[0] - a[0] for a, b in zip(self.shown, self.shown[1:], strict=False)]
+    def within(self, begin_ms: float, end_ms: float) -> dict[str, float]:
+        """What was seen from `begin_ms` to `end_ms`, wall clock: new pictures a second, and stand-stills.
 
-    def freezes(self) -> dict[str, float]:
-        """How many, how long in all, and the longest, in milliseconds."""
-        long = [gap for gap in self.gaps_ms() if gap > FREEZE_MS]
+        One that lasts until the end counts: who stops showing anything has no gap between two pictures.
+        """
+        times = [at for at, _, _ in self.shown if begin_ms <= at <= end_ms]
+        marks = [begin_ms, *times, end_ms]
+        gaps = [b - a for a, b in zip(marks, marks[1:], strict=False)]
+        long = [gap for gap in gaps if gap > FREEZE_MS]
         return {
+            "shown_fps": round(1000 * len(times) / (end_ms - begin_ms), 1),
             "freezes": len(long),
             "frozen_ms": round(sum(long), 1),
-            "longest_ms": round(max(self.gaps_ms(), default=0.0), 1),
+            "longest_ms": round(max(gaps), 1),
         }
 
 

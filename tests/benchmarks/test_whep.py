@@ -99,7 +99,14 @@ def test_what_was_shown_is_read() -> None:
     assert reel.first_ms == 100
     assert reel.errors(10) == [0] * 9
     assert exact_pct(reel.errors(10)) == 100
-    assert reel.freezes() == {"freezes": 1, "frozen_ms": 433.0, "longest_ms": 433.0}
+    assert reel.within(990.0, 1760.0) == {
+        "shown_fps": 13.0,
+        "freezes": 1,
+        "frozen_ms": 433.0,
+        "longest_ms": 433.0,
+    }
+    stopped = reel.within(1690.0, 3697.0)  # nothing after 1697 ms: standing still until the end
+    assert (stopped["freezes"], stopped["longest_ms"]) == (1, 2000.0)
     assert reel.ages_ms(1000.0)[3] == pytest.approx(3 * (33 - 100 / 3))
     late = Reel(0.0, [(0.0, 0, 0), (33.0, TICKS, 0), (66.0, 2 * TICKS, 2)])
     assert late.errors(300) == [-1, 0]

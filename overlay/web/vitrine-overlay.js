@@ -855,6 +855,20 @@ export function placeLabels(items, stageWidth, stageHeight) {
   return sides;
 }
 
+/**
+ * Whether a label lies on another label or on another pin: their products have moved towards each other.
+ *
+ * @param {{id: number, x: number, y: number, width: number, height: number, side: string}[]} items as for `placeLabels`;
+ *   side: where the label is now
+ */
+export function labelsCover(items) {
+  const boxes = items.map((item) => labelBox(item.side, item.x, item.y, item.width, item.height));
+  const over = (a, b) => a.x0 + 2 < b.x1 && a.x1 > b.x0 + 2 && a.y0 + 2 < b.y1 && a.y1 > b.y0 + 2;
+  return boxes.some((box, at) => box && items.some((item, other) => other !== at && (
+    over(box, { x0: item.x - 12, y0: item.y - 12, x1: item.x + 12, y1: item.y + 12 })
+    || (other > at && boxes[other] && over(box, boxes[other])))));
+}
+
 // ---- 2. element ------------------------------------------------------------------------------------------------------
 
 const NEAREST_FROM = 0.75;
@@ -1016,6 +1030,8 @@ class SpotView {
   words = [];
   /** Changes when the label has to be drawn anew. */
   look = "";
+  /** Where the label is; `label.side`: where it was last seen. */
+  side = "none";
   #at = { x: 0, y: 0, ms: -Infinity };
   #area = document.createElement("span");
   #chip = document.createElement("span");
@@ -1027,6 +1043,7 @@ class SpotView {
     this.spot = spot;
     this.button.type = "button";
     this.button.part = "spot";
+    this.button.dataset.side = this.side;
     const pin = document.createElement("span");
     pin.className = "pin";
     pin.part = "pin";
@@ -1100,13 +1117,9 @@ class SpotView {
     else if (this.label.width === 0) Object.assign(this.label, { width: this.#chip.offsetWidth, height: this.#chip.offsetHeight });
   }
 
-  get side() {
-    return this.button.dataset.side ?? "none";
-  }
-
   setSide(side) {
     if (side !== "none") this.label.side = side;
-    if (this.button.dataset.side !== side) this.button.dataset.side = side;
+    if (side !== this.side) this.button.dataset.side = this.side = side;
   }
 }
 
@@ -1814,6 +1827,7 @@ export class VitrineOverlay extends Base {
       this.#stage.classList.toggle("painted", covered);
     }
     this.#moveSpots(nowMs);
+    if (this.#labelled && labelsCover(this.#labels((view) => view.side))) this.#placeLabels();
     if (!covered) return;
     const { brush, rect } = this.#surface;
     const drawn = this.#shown.spots.map((spot) => this.#views.get(spot.id)).reverse(); // most important on top
@@ -2059,14 +2073,20 @@ export class VitrineOverlay extends Base {
 
   #placeLabels() {
     const { width, height } = this.#surface.rect;
-    const views = this.#shown.spots.map((spot) => this.#views.get(spot.id)).filter(Boolean);
     const brush = this.#covered ? this.#surface.brush : null;
+    const views = this.#shown.spots.map((spot) => this.#views.get(spot.id)).filter(Boolean);
     for (const view of views) view.measure(brush); // all reads, then all writes
-    const items = views.map(({ spot, label }) => ({
-      id: spot.id, x: ((spot.x0 + spot.x1) / 2) * width, y: ((spot.y0 + spot.y1) / 2) * height, ...label,
-    }));
-    const sides = placeLabels(items, width, height);
+    const sides = placeLabels(this.#labels((view) => view.label.side), width, height);
     for (const view of views) view.setSide(sides.get(view.spot.id) ?? "none");
+  }
+
+  /** @param {(view: SpotView) => string} side of its label */
+  #labels(side) {
+    const { width, height } = this.#surface.rect;
+    return this.#shown.spots.map(({ id }) => this.#views.get(id)).filter(Boolean).map((view) => ({
+      id: view.spot.id, x: ((view.spot.x0 + view.spot.x1) / 2) * width, y: ((view.spot.y0 + view.spot.y1) / 2) * height,
+      width: view.label.width, height: view.label.height, side: side(view),
+    }));
   }
 
   #watchVisible(now) {

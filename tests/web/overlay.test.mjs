@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 
 import {
-  Announcer, backoffMs, canvasSize, closePlan, decodeBinary, disclosureWord, frameKey, hotspotAt, Impressions, isSoftwareRenderer, labelBox, labelLines, OverlayModel,
+  Announcer, backoffMs, canvasSize, closePlan, decodeBinary, disclosureWord, frameKey, hotspotAt, Impressions, isSoftwareRenderer, labelBox, labelLines, labelsCover, OverlayModel,
   PaintStats, parseCard, parseSample, parseSpot, pictureRect, placeLabels, PredictionNeed, quantile, safeUrl, SampleHistory, SUBPROTOCOLS, ticksBetween,
 } from "../../overlay/web/vitrine-overlay.js";
 
@@ -481,6 +481,16 @@ describe("geometry", () => {
     assert.equal(two.get(1), "below");
     assert.notEqual(two.get(2), "below");
     assert.equal(placeLabels([{ ...item(1, 20, 20), width: 300 }], 100, 60).get(1), "none");
+  });
+
+  test("labels that came to lie on each other or on another pin are noticed, hidden ones are not", () => {
+    const item = (id, x, y, side = "below") => ({ id, x, y, width: 100, height: 24, side });
+    assert.equal(labelsCover([item(1, 100, 100), item(2, 250, 100)]), false);
+    assert.equal(labelsCover([item(1, 100, 100), item(2, 190, 100)]), true);
+    assert.equal(labelsCover([item(1, 100, 100), item(2, 199, 100)]), false); // they touch
+    assert.equal(labelsCover([item(1, 100, 100), item(2, 190, 100, "none")]), false);
+    assert.equal(labelsCover([item(1, 100, 100), item(2, 120, 130, "none")]), true); // on its pin
+    assert.equal(labelsCover([item(1, 100, 100)]), false);
   });
 
   test("a label lies beside its pin, on the side it was given", () => {

@@ -11,6 +11,9 @@ from inference.geometry import grow, iou_matrix
 OTHER_LABEL = 0.25
 """Added to the cost of a pair whose labels differ: a detector wavers between bottle and vase."""
 
+DOUBLE_IOU = 0.7
+"""A new detection overlapping a measured track by more is a double."""
+
 FORBIDDEN = 1e3
 _DEAR = 10.0
 
@@ -99,3 +102,22 @@ def assign(costs: NDArray[np.float32], limit: float) -> list[tuple[int, int]]:
     rows, columns = linear_sum_assignment(np.minimum(costs, _DEAR))
     kept = costs[rows, columns] <= limit
     return list(zip(rows[kept].tolist(), columns[kept].tolist(), strict=True))
+
+
+def no_doubles(columns: list[int], boxes: NDArray[np.float32], held: NDArray[np.float32]) -> list[int]:
+    """Those of `columns` that show something else than `held` and than each other.
+
+    One object detected twice, perhaps under two labels, is one track.
+
+    Args:
+        columns: into `boxes`.
+        boxes: (n, 4).
+        held: boxes (m, 4) of objects known already.
+    """
+    fresh = []
+    for column in columns:
+        box = boxes[column : column + 1]
+        if not len(held) or iou_matrix(box, held).max() < DOUBLE_IOU:
+            fresh.append(column)
+            held = np.concatenate((held, box))
+    return fresh

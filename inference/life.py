@@ -16,6 +16,12 @@ MAX_GAP_S = 0.5
 
 Looks = NDArray[np.float32]
 
+TRUSTED = 0.6
+"""One detection is enough where this share of the tracks that began were found again..."""
+
+KEEP = 0.98
+"""...of the last fifty or so: share of what was counted that stays with the next."""
+
 YOUNG_HITS = 60
 """A track measured more often than this is no longer taken for a lost one."""
 
@@ -27,7 +33,7 @@ class TrackerSettings:
     Attributes:
         high_score: detections of the first stage.
         low_score: detections that may only prolong a track.
-        new_score: detections that may start one.
+        new_score: detections that may start one, `high_score` where one detection is enough.
         confirm_score: a track is confirmed once its scores, as far as they exceed `doubt_score`, add up to
             this: one very sure detection is enough, unsure ones need company.
         doubt_score: detections below say nothing for a track.
@@ -49,7 +55,9 @@ class TrackerSettings:
         ease_share: so much of the correction of a predicted box is eased in...
         ease_ms: ...over this long.
         pace_ms: where detections come further apart than this, fewer of them confirm a track...
-        slow_ms: ...and than this while another is lost: the new one may be it, gone further than expected.
+        slow_ms: ...and than this while another is lost: the new one may be it, gone further than expected;
+            one is enough where the next comes later than `miss_ms` and most tracks that began were found
+            again (`Beginnings`).
         inside: boxes are cut at the picture's edge.
         alone: labels never joined with another label.
         motion: the filter's noise.
@@ -82,13 +90,20 @@ class TrackerSettings:
     inside: bool = True
     motion: MotionSettings = field(default_factory=MotionSettings)
 
-    def needs(self, step_ms: float, doubtful: bool) -> float:
+    def least(self, step_ms: float, trusted: bool) -> float:
+        """Score that starts a track; arguments as of `needs`."""
+        return self.high_score if trusted and round(step_ms) >= self.miss_ms else self.new_score
+
+    def needs(self, step_ms: float, doubtful: bool, trusted: bool = False) -> float:
         """Belief that confirms a track when detections come this far apart: waiting costs more then.
 
         Args:
             step_ms: between detections.
             doubtful: it began while another track was lost.
+            trusted: most tracks that began were found again by the next detections.
         """
+        if trusted and round(step_ms) >= self.miss_ms:
+            return 0.0
         pace_ms = self.slow_ms if doubtful else self.pace_ms
         return self.confirm_score * min(1.0, pace_ms / max(step_ms, 1.0))
 
@@ -167,6 +182,29 @@ class Life:
         self.product = self.product or lost.product
         if lost.look is not None:
             self.looks_like(lost.look, 0.5)
+
+
+@dataclass(slots=True)
+class Beginnings:
+    """What became of tracks that began: whether one detection is to be trusted in this stream."""
+
+    again: float = 1.0
+    gone: float = 1.0
+
+    def learn(self, lives: Sequence[Life], first_ns: int) -> None:
+        """The detections after `first_ns` were given to tracks: count those that began then."""
+        for life in lives:
+            if life.first_ns == first_ns:
+                self.again, self.gone = KEEP * self.again, KEEP * self.gone
+                if life.hits > 1:
+                    self.again += 1.0
+                else:
+                    self.gone += 1.0
+
+    @property
+    def trusted(self) -> bool:
+        """Most were found again."""
+        return self.again >= TRUSTED * (self.again + self.gone)
 
 
 def lost_twin(lives: Sequence[Life], life: Life, settings: TrackerSettings) -> int | None:

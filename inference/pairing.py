@@ -2,8 +2,9 @@
 
 Three by place, as ByteTrack (arXiv 2110.06864) and C-BIoU (arXiv 2211.14317) do it: sure detections where the
 tracks should be; unsure ones to tracks seen just before; then what is left, with boxes grown wide, also
-against where a track was last seen. A fourth by looks alone, wherever in the picture, for tracks lost: sure
-detections first, then unsure ones, for which their looks vouch.
+against where a track was last seen, unsure ones only where they lie as well as others. A last one by looks
+alone, wherever in the picture, for tracks lost: sure detections first, then unsure ones, for which their
+looks vouch.
 """
 
 from __future__ import annotations
@@ -56,13 +57,16 @@ def pair(sides: Sides, settings: TrackerSettings, step_ms: float) -> Pairs:
     high = [i for i, score in enumerate(scores) if score >= s.high_score]
     low = [i for i, score in enumerate(scores) if s.low_score <= score < s.high_score]
     here = [row for row, ms in enumerate(absent) if ms <= s.here_ms]
-    low_ms = s.low_ms + (1.0 - sides.told) * (s.here_ms - s.low_ms)
+    # Where unsure detections lie as well as others they find what was missed for longer, or stopped short.
+    even = max(0.0, 1.0 - 2.0 * sides.told)
+    low_ms = s.low_ms + even * (s.here_ms - s.low_ms)
     just = [row for row in here if absent[row] <= low_ms + step_ms]
     near = [row for row, ms in enumerate(absent) if ms <= s.near_ms]
     for rows, columns, buffer, limit, wide in (
         (here, high, s.buffer, s.max_cost, False),
         (just, low, 0.0, s.low_cost, False),
         (near, high, s.wide_buffer, s.wide_cost, True),
+        (just if even else [], low, s.buffer, s.low_cost * even, True),
     ):
         rows, columns = _left(rows, columns, pairs)
         if rows and columns:

@@ -13,12 +13,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.association import Codes, Labels
+from inference.association import Codes, Labels, no_doubles
 from inference.easing import Easing
 from inference.flow import Luma
-from inference.geometry import iou_matrix
 from inference.kalman import Floats, KalmanBank, to_centre, to_corners
-from inference.life import MAX_GAP_S, Life, Looks, TrackerSettings, likeness, lost_twin, same_product
+from inference.life import (
+    MAX_GAP_S,
+    Beginnings,
+    Life,
+    Looks,
+    TrackerSettings,
+    likeness,
+    lost_twin,
+    same_product,
+)
 from inference.motion import MotionPath
 from inference.pairing import Pairs, Sides, pair
 from inference.region import looked_at, region_of
@@ -26,10 +34,6 @@ from inference.shown import tracks_of, visible
 from inference.types import Box, Detections, Track
 
 __all__ = ["Tracker", "TrackerSettings"]
-
-
-DOUBLE_IOU = 0.7
-"""A new detection overlapping a measured track by more is a double."""
 
 LOOK_SHARE = 0.15
 """Weight of the newest view in what a track looks like."""
@@ -61,6 +65,7 @@ class Tracker:
         self._step_ms = 0.0
         self._next_id = 1
         self._started = False
+        self._beginnings = Beginnings()
         self._easing = Easing(settings.ease_share, settings.ease_ms)
 
     def step(
@@ -103,6 +108,8 @@ class Tracker:
                 self._absent_ms = np.where(hidden, before_ms, self._absent_ms)
         matched = self._associate(detections, looks)
         self._measure(matched, detections, pts_ns)
+        if region is None:
+            self._beginnings.learn(self._lives, self._path.base_ns)
         missed = self._absent_ms > 0
         if missed.any():
             self._bank.fade(missed, seen_s)
@@ -301,17 +308,10 @@ class Tracker:
     def _begin(self, detections: Detections, taken: set[int], pts_ns: int) -> None:
         s = self._settings
         self._fresh = []
-        sure = np.flatnonzero(detections.scores >= s.new_score).tolist()
+        trusted = self._beginnings.trusted
+        sure = np.flatnonzero(detections.scores >= s.least(self._step_ms, trusted)).tolist()
         free = [i for i in sure if i not in taken]
-        if not free:
-            return
-        held = self._seen[self._absent_ms == 0]
-        fresh = []
-        for i in free:  # one object detected twice, perhaps under two labels, is one track
-            box = detections.boxes[i : i + 1]
-            if not len(held) or iou_matrix(box, held).max() < DOUBLE_IOU:
-                fresh.append(i)
-                held = np.concatenate((held, box))
+        fresh = no_doubles(free, detections.boxes, self._seen[self._absent_ms == 0])
         if not fresh:
             return
         self._fresh = fresh
@@ -321,7 +321,7 @@ class Tracker:
         for i in fresh:
             name, score = detections.names[detections.labels[i]], float(detections.scores[i])
             life = Life(self._next_id, name, score, pts_ns, pts_ns, 1, False, score - s.doubt_score, doubtful)
-            life.confirmed = first or life.belief >= s.needs(self._step_ms, doubtful)
+            life.confirmed = first or life.belief >= s.needs(self._step_ms, doubtful, trusted)
             life.votes[name] = score
             self._lives.append(life)
             self._next_id += 1

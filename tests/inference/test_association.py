@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from inference.association import Labels, assign, pair_costs
+from inference.association import Labels, assign, no_doubles, pair_costs
 
 A = np.array([[0.1, 0.1, 0.2, 0.2], [0.5, 0.5, 0.6, 0.6]], np.float32)
 SAME = np.array([1, 1])
@@ -39,3 +39,9 @@ def test_dear_pairs_are_left_out() -> None:
     costs = np.array([[0.1, 5.0], [5.0, 0.95]], np.float32)
     assert assign(costs, 0.9) == [(0, 0)]
     assert assign(np.zeros((0, 3), np.float32), 1.0) == []
+
+
+def test_doubles_of_what_is_known_and_of_each_other_are_left_out() -> None:
+    found = np.concatenate((A, A[1:] + 0.005, A + 0.3))
+    assert no_doubles([0, 1, 2, 3], found, A[:1]) == [1, 3]
+    assert no_doubles([], found, A) == []

@@ -84,6 +84,22 @@ def test_what_comes_between_rare_detections_is_shown_at_once_unless_it_may_be_so
     assert new.box.x0 > 0.6 and new.confirmed is at_once
 
 
+@pytest.mark.parametrize(("last", "at_once"), [(True, True), (False, False)])
+def test_what_came_of_earlier_tracks_decides_whether_one_rare_detection_is_enough(
+    last: bool, at_once: bool
+) -> None:
+    """One object is lost all the while. Others appear one by one, and stay or are never seen again."""
+    tracker, step_ns = Tracker(), 200 * MS
+    tracker.step(seen(square(0.1, 0.8)), None, 0)
+    there: list[tuple[float, float, float, float]] = []
+    for i in range(6):
+        there = [*(there if last else []), square(0.02 + 0.15 * i, 0.1)]
+        tracker.step(seen(*there), None, (2 * i + 1) * step_ns)
+        tracker.step(seen(*(there if last else [])), None, (2 * i + 2) * step_ns)
+    tracks = tracker.step(seen(square(0.7), score=0.58), None, 13 * step_ns)
+    assert [t.confirmed for t in tracks if t.box.y0 > 0.3] == ([True] if at_once else [])
+
+
 def test_weak_detections_need_more_evidence() -> None:
     tracker = Tracker(TrackerSettings(new_score=0.3, high_score=0.3, doubt_score=0.3))
     tracker.step(seen(), None, -FRAME_NS)
@@ -143,6 +159,17 @@ def test_low_scores_bring_back_what_was_missed_where_they_lie_as_well_as_high_on
     assert not missed
     tracks = tracker.step(seen(square(0.4), score=0.3), None, 310 * FRAME_NS)
     assert bool(tracks) is kept
+
+
+def test_an_unsure_detection_finds_what_stopped_short_where_it_lies_as_well() -> None:
+    tracker = Tracker()
+    for i in range(300):
+        tracker.step(seen(square(0.4), score=0.3 if i % 3 else 0.9), None, i * FRAME_NS)
+    for i in range(300, 306):
+        before = tracker.step(seen(square(0.4, 0.4 + 0.04 * (i - 299))), None, i * FRAME_NS)
+    tracks = tracker.step(seen(square(0.4, 0.64), score=0.3), None, 306 * FRAME_NS)
+    assert before[0].box.y0 == pytest.approx(0.64, abs=0.01) and before[0].velocity[1] > 1.0
+    assert tracks[0].box.y0 == pytest.approx(0.64, abs=0.01)
 
 
 def test_asking_changes_nothing() -> None:

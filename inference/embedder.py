@@ -6,7 +6,9 @@ range), else from the conventions of well-known exports. Thresholds come from me
 ``vitrine.calibration``: ``{"exact": 0.6, "similar": 0.45, "margin": 0.05}``; where a class of objects is
 easier or harder to tell apart, ``"classes": {"bottle": {"exact": 0.7}}`` sets its own for a detector's class.
 With ``"relative": true`` the margin is for products whose catalogue pictures are a chord of 1 apart, and each
-pair of products has its own, see `inference.evidence.Rules`.
+pair of products has its own, see `inference.evidence.Rules`. What a track that was seen from one side only
+needs on top is ``"one_side": {"exact": 0.03, "margin": 0.1, "several": 0.65, "one": 0.92}``, see
+`inference.evidence.OneSide`; nothing where absent.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from inference.common import common
 from inference.deadline import JobCancelled, RunHandle
 from inference.errors import ModelError
-from inference.evidence import Limits
+from inference.evidence import Limits, OneSide
 from inference.model import ModelInfo
 from inference.runtime import OrtModel, RunCancelled, RunFailed
 
@@ -43,6 +45,7 @@ class Calibration:
         margin: lead over the next product that "exact" needs.
         classes: the same three for some of the detector's classes.
         relative: each pair of products has a margin of its own, by how far apart their pictures lie.
+        one_side: what "exact" needs on top for a track that was seen from one side only.
     """
 
     exact: float = 0.6
@@ -50,6 +53,7 @@ class Calibration:
     margin: float = 0.05
     classes: Mapping[str, Limits] = field(default_factory=dict)
     relative: bool = False
+    one_side: OneSide = OneSide()
 
     def alike(self, share: float) -> float:
         """Cosine of two views that differ by `share` of what one article's views differ by at most."""
@@ -243,7 +247,16 @@ def calibration(info: ModelInfo) -> Calibration:
             f"got {str(classes)[:80]}"
         )
     own = {str(name): _limits(info, one, whole) for name, one in classes.items()}
-    return Calibration(*whole, own, value.get("relative") is True)
+    return Calibration(*whole, own, value.get("relative") is True, _one_side(info, value.get("one_side", {})))
+
+
+def _one_side(info: ModelInfo, value: object) -> OneSide:
+    if not isinstance(value, dict):
+        raise ModelError(
+            f"{info.path}: metadata vitrine.calibration: one_side: expected an object, got {str(value)[:80]}"
+        )
+    default = OneSide()._asdict()
+    return OneSide(*_numbers(info, [value.get(name, default[name]) for name in default], len(default)))
 
 
 def _limits(info: ModelInfo, value: dict[str, object], default: Limits) -> Limits:

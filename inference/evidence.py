@@ -7,7 +7,7 @@ product; a claim once made is kept until it is clearly wrong; and a host's word 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from inference.types import Match, MatchState
@@ -41,6 +41,29 @@ class Limits(NamedTuple):
     margin: float = 0.05
 
 
+class OneSide(NamedTuple):
+    """What "exact" needs on top where a track was seen from one side only.
+
+    Views of one side err together: ten of them say hardly more than one, and which side of a product tells it
+    from others, one side does not say. How many sides were seen is told by how alike the views are.
+
+    Attributes:
+        exact: added to `Limits.exact`.
+        margin: added to `Limits.margin`.
+        several: mean cosine between a track's views up to which they show several sides: nothing is added.
+        one: from which on they show one: all of it is. A share of it between the two.
+    """
+
+    exact: float = 0.0
+    margin: float = 0.0
+    several: float = 0.65
+    one: float = 0.92
+
+    def share(self, likeness: float) -> float:
+        """How much of it is added for a track whose views are so alike, 0..1."""
+        return min(1.0, max(0.0, (likeness - self.several) / max(self.one - self.several, 1e-6)))
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What is likely before anything was seen.
@@ -68,6 +91,7 @@ class Rules:
             known), by which the margin is scaled. A view is off by as much in every direction, so
             between look-alikes a small lead says as much as a large one between things that have nothing in
             common: each pair has the margin that the catalogue itself gives it.
+        one_side: what is asked for on top of `limits` where one side was seen.
     """
 
     limits: Limits
@@ -76,6 +100,16 @@ class Rules:
     contrary: int
     pin_lead: float
     apart: Callable[[str, str], float] = lambda one, other: 1.0
+    one_side: OneSide = OneSide()
+
+    def seen(self, likeness: float) -> Rules:
+        """These for a track whose views are so alike (`inference.views.ViewBank.likeness`)."""
+        share = self.one_side.share(likeness)
+        if not share:
+            return self
+        exact, similar, margin = self.limits
+        stricter = Limits(exact + share * self.one_side.exact, similar, margin + share * self.one_side.margin)
+        return replace(self, limits=stricter)
 
     def margin(self, one: str, other: str) -> float:
         """Lead that one product needs over another."""
@@ -165,6 +199,7 @@ def judge(case: Case, rules: Rules, expected: Expected) -> None:
     if not best:
         case.claim, case.state = "", MatchState.UNSURE
         return
+    rules = rules.seen(case.bank.likeness)
     exact, similar, _ = rules.limits
     if case.claim in open_to and case.claim != best and case.state is not MatchState.UNSURE:
         held = standing(open_to, case.claim, rules, expected)
@@ -204,9 +239,13 @@ def standing(scores: Mapping[str, float], product: str, rules: Rules, expected: 
 def describe(case: Case, rules: Rules, expected: Expected) -> Match:
     """The claim in words for people."""
     open_to = case.open_to(expected)
-    score, lead, rival = standing(open_to, case.claim or favourite(open_to, rules, expected), rules, expected)
+    stands = standing(open_to, case.claim or favourite(open_to, rules, expected), rules, expected)
+    score, lead, rival = stands
     looks = case.bank.looks
-    words = _reason(case, rules, Standing(score, lead, rival), bool(open_to))
+    words = _reason(case, rules.seen(case.bank.likeness), stands, bool(open_to))
+    would_do = score >= rules.limits.exact and lead >= rules.margin(case.claim, rival)
+    if case.state is MatchState.SIMILAR and would_do and looks >= rules.min_views:
+        words += ", from one side only"  # turning it is what helps
     return Match(case.claim, case.state, score, lead, looks, words, rival)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from inference.evidence import Case, Expected, Limits, Rules, describe, hear, judge, within
+from inference.evidence import Case, Expected, Limits, OneSide, Rules, describe, hear, judge, within
 from inference.types import UNMATCHED, Match, MatchState, Track
 from inference.views import UNJUDGED, Look, View, ViewBank, in_sight
 
@@ -36,6 +36,7 @@ class MatcherSettings:
         classes: thresholds of their own for some of the detector's classes.
         relative: the margin is for products a chord of 1 apart, and each pair of products has its own
             (`inference.evidence.Rules.apart`).
+        one_side: what "exact" needs on top where a track was seen from one side only.
         keep: hysteresis: how far a claim may fall below its threshold and stay, as a share of the distance
             between `exact` and `similar`, which is the scale of an embedder's cosines.
         min_views: embeddings before "exact".
@@ -59,6 +60,7 @@ class MatcherSettings:
     margin: float = 0.05
     classes: Mapping[str, Limits] = field(default_factory=dict)
     relative: bool = False
+    one_side: OneSide = OneSide()
     keep: float = 0.33
     min_views: int = 2
     memory: int = 10
@@ -84,6 +86,7 @@ class MatcherSettings:
             margin=own.margin,
             classes=own.classes,
             relative=own.relative,
+            one_side=own.one_side,
             alike=own.alike(0.05),
         )
 
@@ -278,7 +281,8 @@ class Matcher:
     def _rules_of(self, limits: Limits) -> Rules:
         s = self.settings
         keep = s.keep * max(0.0, limits.exact - limits.similar)
-        return Rules(limits, keep, s.min_views, s.contrary, s.pin_lead * limits.margin, self._distance)
+        pin_lead = s.pin_lead * limits.margin
+        return Rules(limits, keep, s.min_views, s.contrary, pin_lead, self._distance, s.one_side)
 
     def _distance(self, one: str, other: str) -> float:
         return self._apart.get((one, other), 1.0) if self.settings.relative else 1.0

@@ -166,6 +166,15 @@ class ViewBank:
         return len(seen)
 
     @property
+    def likeness(self) -> float:
+        """Mean cosine between each two of the kept views: 1 for a single one, 0 where none has a vector."""
+        known = [view.look.vector for view in self._kept if view.look.vector is not None]
+        if len(known) < 2:
+            return float(len(known))
+        total = float(np.square(np.sum(known, axis=0)).sum())  # of all cosines, each with itself included
+        return (total - len(known)) / (len(known) * (len(known) - 1))
+
+    @property
     def sharpest(self) -> float:
         """Sharpness of the sharpest view, 0 before the first."""
         return max((view.look.sharpness for view in self._kept), default=0.0)

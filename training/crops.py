@@ -50,6 +50,22 @@ def variant(pack: packs.Pack, rng: Rng) -> packs.Pack:
     return packs.Pack(pack.shape, pack.aspect, pack.profile, texture, pack.gloss)
 
 
+def flavour(pack: packs.Pack, rng: Rng) -> packs.Pack:
+    """A closer look-alike: the same print with one colour changed, as flavours have."""
+    height, width = pack.texture.shape[:2]
+    cv2.setRNGSeed(0)
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 20, 1.0)
+    pixels = pack.texture.reshape(-1, 3).astype(np.float32)
+    _, which, centres = cv2.kmeans(pixels, 5, None, stop, 1, cv2.KMEANS_PP_CENTERS)
+    shares = np.bincount(which.ravel(), minlength=5) / len(pixels)
+    fit = [int(k) for k in np.argsort(shares) if 0.02 <= shares[k] <= 0.4] or [int(shares.argmin())]
+    changed = fit[rng.integers(len(fit))]
+    where = which.ravel() == changed
+    pixels[where] += np.float32(packs.any_colour(rng)) - centres[changed]
+    texture = np.clip(pixels, 0, 255).astype(np.uint8).reshape(height, width, 3)
+    return packs.Pack(pack.shape, pack.aspect, pack.profile, texture, pack.gloss)
+
+
 def _groceries(data: Path) -> list[Instance]:
     """One instance an article: its catalogue cut-out, and what its in-store photos are about.
 
@@ -144,6 +160,19 @@ def made(count: int, seed: int) -> list[Instance]:
     for i in range(count):
         pack = variant(pack, rng) if i % 3 == 1 else packs.make_pack(rng)
         found.append(Instance(f"pack{i}", "pack", [], [], pack))
+    return found
+
+
+def shop(count: int, seed: int) -> list[Instance]:
+    """Other made-up packages, for calibration only: about each tenth product is one of a pair of flavours."""
+    rng = np.random.default_rng(seed)
+    pack, found = packs.make_pack(rng), []
+    for i in range(count):
+        if i % 3 != 1:
+            pack = packs.make_pack(rng)
+        else:
+            pack = flavour(pack, rng) if rng.random() < 1 / 6 else variant(pack, rng)
+        found.append(Instance(f"shop{seed}-{i}", "pack", [], [], pack))
     return found
 
 

@@ -36,7 +36,7 @@ from training.embnet import (
 from training.export import save, to_onnx
 from training.loop import Loop, Plan
 
-VERSION = "0.3.1"
+VERSION = "0.3.2"
 WEIGHTS = Path(__file__).parents[1] / "inference" / "weights" / "vitrine_embed.onnx"
 #: Cartons kept for validation; the other half of the grocery shelf is trained on.
 HELD_CARTONS = ("28", "31", "34", "40", "42", "46", "49", "53", "57")

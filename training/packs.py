@@ -40,7 +40,8 @@ class Pack:
     gloss: float
 
 
-def _colour(rng: Rng) -> tuple[int, int, int]:
+def any_colour(rng: Rng) -> tuple[int, int, int]:
+    """BGR, bright or muted."""
     hsv = np.uint8([[[rng.integers(180), 255 * rng.beta(1.2, 1.2), 255 * rng.beta(2.2, 1.0)]]])
     b, g, r = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0]
     return int(b), int(g), int(r)
@@ -49,7 +50,7 @@ def _colour(rng: Rng) -> tuple[int, int, int]:
 def _motif(image: np.ndarray, rng: Rng, x0: int, y0: int, x1: int, y1: int) -> None:
     w, h = x1 - x0, y1 - y0
     for _ in range(int(rng.integers(1, 6))):
-        colour, kind = _colour(rng), rng.integers(5)
+        colour, kind = any_colour(rng), rng.integers(5)
         cx, cy = int(rng.uniform(x0, x1)), int(rng.uniform(y0, y1))
         size = int(rng.uniform(0.1, 0.4) * min(w, h)) + 2
         if kind == 0:
@@ -71,7 +72,7 @@ def _motif(image: np.ndarray, rng: Rng, x0: int, y0: int, x1: int, y1: int) -> N
 def _texture(rng: Rng) -> np.ndarray:
     """An unrolled print, uint8 BGR [192, 384, 3]; the front lies at u = 0.5."""
     h, w = 192, 384
-    image = np.full((h, w, 3), _colour(rng), np.uint8)
+    image = np.full((h, w, 3), any_colour(rng), np.uint8)
     if rng.random() < 0.12:
         return image
     if rng.random() < 0.35:
@@ -82,9 +83,9 @@ def _texture(rng: Rng) -> np.ndarray:
             int(rng.uniform(0.08, 0.35) * h),
             int(rng.uniform(0.65, 0.95) * h),
         )
-        patch = np.full((bottom - top, 2 * half, 3), _colour(rng), np.uint8)
+        patch = np.full((bottom - top, 2 * half, 3), any_colour(rng), np.uint8)
         _motif(patch, rng, 0, 0, 2 * half, bottom - top)
-        ink = _colour(rng)
+        ink = any_colour(rng)
         for _ in range(int(rng.integers(1, 4))):
             text, scale = str(rng.choice(WORDS)), rng.uniform(0.5, 1.6)
             spot = (int(rng.uniform(0, half)), int(rng.uniform(0.2, 0.95) * (bottom - top)))
@@ -97,7 +98,7 @@ def _texture(rng: Rng) -> np.ndarray:
         columns = (np.arange(2 * half) - half + int(u * w)) % w
         image[top:bottom, columns] = patch
     if rng.random() < 0.6:
-        image[: int(h * rng.uniform(0.08, 0.3))] = _colour(rng)
+        image[: int(h * rng.uniform(0.08, 0.3))] = any_colour(rng)
     return image
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inference.deadline import JobCancelled, RunHandle
 from inference.embedder import Calibration, OnnxEmbedder, batch_that_pays, input_spec, prepare
 from inference.errors import ModelError
-from inference.evidence import Limits
+from inference.evidence import Limits, OneSide
 from inference.runtime import OrtModel, RuntimeSettings
 from tests.inference.models import colour_embedder, frame_of, yolox_model
 from tests.shared import shared_path
@@ -85,6 +85,8 @@ def test_channel_order_range_mean_and_deviation_are_applied() -> None:
         ("vitrine.calibration", '{"exact": "high"}'),
         ("vitrine.calibration", "[]7"),
         ("vitrine.calibration", '{"classes": {"bottle": 0.9}}'),
+        ("vitrine.calibration", '{"one_side": 0.1}'),
+        ("vitrine.calibration", '{"one_side": {"exact": "more"}}'),
     ],
 )
 def test_unreadable_metadata_is_a_clear_error(key: str, text: str) -> None:
@@ -102,6 +104,13 @@ def test_a_class_may_have_thresholds_of_its_own_and_takes_the_others_from_all() 
     text = '{"exact": 0.8, "similar": 0.7, "margin": 0.1, "classes": {"bottle": {"exact": 0.9}}}'
     found = made({"vitrine.calibration": text}).calibration
     assert found.classes == {"bottle": Limits(0.9, 0.7, 0.1)}
+
+
+def test_what_one_side_needs_on_top_comes_from_metadata_and_is_nothing_without() -> None:
+    text = '{"exact": 0.8, "one_side": {"exact": 0.1, "margin": 0.05, "one": 0.9}}'
+    found = made({"vitrine.calibration": text}).calibration
+    assert found.one_side == OneSide(0.1, 0.05, 0.65, 0.9)
+    assert made().calibration.one_side.share(1.0) == 1.0 and made().calibration.one_side[:2] == (0.0, 0.0)
 
 
 def test_a_detector_is_no_embedder() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from inference.evidence import OneSide
 from inference.matcher import Limits, Matcher, MatcherSettings
 from inference.types import UNMATCHED, Box, MatchState, Track
 from inference.views import Look
@@ -67,6 +68,40 @@ def test_each_pair_of_products_has_the_margin_that_the_catalogue_gives_it() -> N
     assert state(0.5) is MatchState.EXACT, "look-alikes: half of the lead says as much"
     assert state(0.5, relative=False) is MatchState.SIMILAR
     assert state(0.1) is MatchState.SIMILAR, "the same picture: no lead says anything"
+
+
+def side(number: int) -> Look:
+    """A look at one side of an object."""
+    return Look(vector=np.eye(8, dtype=np.float32)[number])
+
+
+STRICT = MatcherSettings(exact=0.6, similar=0.45, margin=0.1, one_side=OneSide(0.15, 0.1))
+
+
+def seen_from(matcher: Matcher, *numbers: int, score: float = 0.7, other: float = 0.5) -> MatchState:
+    for number in numbers:
+        matcher.vote(1, {"mug": score, "jar": other}.items(), 0, side(number))
+    return matcher.match(1).state
+
+
+def test_a_track_of_one_side_needs_a_higher_score_than_one_of_several() -> None:
+    assert seen_from(Matcher(STRICT), 1, 1, 1, 1) is MatchState.SIMILAR
+    assert seen_from(Matcher(STRICT), 1, 2, 3, 4) is MatchState.EXACT
+    assert seen_from(Matcher(STRICT), 1, 1, 1, 1, score=0.8) is MatchState.EXACT
+    assert seen_from(Matcher(replace(STRICT, one_side=OneSide())), 1, 1, 1, 1) is MatchState.EXACT
+
+
+def test_a_track_of_one_side_needs_a_larger_lead() -> None:
+    assert seen_from(Matcher(STRICT), 1, 1, 1, score=0.8, other=0.65) is MatchState.SIMILAR
+    assert seen_from(Matcher(STRICT), 1, 2, 3, score=0.8, other=0.65) is MatchState.EXACT
+
+
+def test_turning_a_product_is_what_makes_it_exact_and_the_reason_says_so() -> None:
+    matcher = Matcher(STRICT)
+    assert seen_from(matcher, 1, 1, 1) is MatchState.SIMILAR
+    assert matcher.match(1).reason.endswith("(0.70, sure from 0.75), from one side only")
+    assert seen_from(matcher, 2, 3, 4) is MatchState.EXACT
+    assert "one side" not in matcher.match(1).reason
 
 
 def test_the_reason_tells_of_a_look_alike() -> None:

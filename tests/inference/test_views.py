@@ -32,6 +32,24 @@ class Seen:
     label: str = "product"
 
 
+def test_views_of_one_side_are_alike_and_those_of_several_are_not() -> None:
+    bank = ViewBank()
+    assert bank.likeness == 0.0
+    bank.add(view(0.8, 1))
+    assert bank.likeness == 1.0, "a single view shows one side"
+    bank.add(view(0.8, 1))
+    assert bank.likeness == pytest.approx(1.0)
+    bank.add(view(0.8, 2))
+    assert bank.likeness == pytest.approx(1 / 3), "one of three pairs is alike"
+
+
+def test_how_alike_views_without_vectors_are_is_not_known() -> None:
+    bank = ViewBank()
+    for _ in range(3):
+        bank.add(view(0.8))
+    assert bank.likeness == 0.0
+
+
 # ---- how good a look is ------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks import machine, scale
 from benchmarks.harness import plot
+from benchmarks.limits import limits
 from benchmarks.machine import ROOT
 from benchmarks.registry import SUMMARIES, load
 from benchmarks.report import RESULTS, Report, Row, Target, cell, columns
@@ -43,6 +44,7 @@ def section(report: Report) -> str:
         verdict = f"All {len(report.targets)} targets met."
     parts = [
         f"## {report.bench}\n\n{SUMMARIES.get(report.bench, '')}\n\n{verdict}\n",
+        _limits(report),
         _targets(report.targets),
         f"![{report.bench}](benchmarks/{report.bench}.png)\n",
         _rows(report.rows),
@@ -50,6 +52,12 @@ def section(report: Report) -> str:
         f"Machine: {machine.in_words(report.machine)}.\n",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _limits(report: Report) -> str:
+    """What limits what was missed."""
+    known = limits(report.bench, report.targets)
+    return "What limits it:\n\n" + "\n".join(f"- {line}" for line in known) + "\n" if known else ""
 
 
 def _targets(targets: list[Target]) -> str:

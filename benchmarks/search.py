@@ -43,7 +43,8 @@ TICKS = 3000
 BACK_S = 5.0
 OFF = 0.125
 """Largest error of a drawn box's edge, as a share of its side."""
-SETTLE_S = 6.5
+SETTLE_S = BACK_S + 4.0
+"""Before the first search: what it asks for lies before the newest keyframe, and that is up to 1.5 s old."""
 LIMIT_S = 10.0
 
 

@@ -38,34 +38,38 @@ class Doubt:
     """
 
     def __init__(self, measure: float, slope: float) -> None:
-        self._measure, self._slope = measure, slope
+        self._flat, self._steep = measure * (0.5 + slope), measure * slope
         self._usual = float(self.foretold(np.array([USUAL]))[0])
-        # Sums over measurements of 1, x, y, x * x and x * y: x by which share more the score foretells than
-        # is usual, y how far off.
-        x = np.array([0.0, 2.0])
-        self._sums: Floats = _sums(x, self._usual * (1.0 + x), np.full(2, FIRST))
+        # Sums of products of 1, x and y over measurements, (3, 3): x by which share more the score foretells
+        # than is usual, y how far off.
+        self._sums = _sums(np.array([0.0, 2.0]), self._usual * np.array([1.0, 3.0]), np.full(2, FIRST))
+        self._told: float | None = None
 
     @property
     def told(self) -> float:
         """How far scores tell what they are taken to tell, 0..1."""
-        n, x, y, xx, xy = map(float, self._sums)
+        if self._told is None:
+            self._told = self._fitted()
+        return self._told
+
+    def _fitted(self) -> float:
+        (n, x, y), (_, xx, xy), _ = self._sums.tolist()
         spread = n * xx - x * x
         if spread <= 0:
             return 1.0
         rise = (n * xy - x * y) / spread
         # Motion that nothing foretold adds to the usual surprise, and is no noise of detections.
         usual = min((y - rise * x) / n, self._usual)
-        return min(max(rise / max(usual, 1e-6), 0.0), 1.0)
+        return float(min(max(rise / max(usual, 1e-6), 0.0), 1.0))
 
     def noise(self, scores: NDArray[np.floating]) -> Floats:
         """Standard deviation of a coordinate of detections with these scores (n,), in sizes."""
         foretold = self.foretold(scores)
-        return np.minimum(foretold, self._usual + self.told * np.maximum(foretold - self._usual, 0.0))
+        return foretold - (1.0 - self.told) * np.maximum(foretold - self._usual, 0.0)
 
     def foretold(self, scores: NDArray[np.floating]) -> Floats:
         """The same if scores tell all."""
-        sure = np.minimum(np.maximum(scores, 0.0), 1.0)
-        foretold: Floats = self._measure * (0.5 + self._slope * (1.0 - sure))
+        foretold: Floats = self._flat - self._steep * np.minimum(np.maximum(scores, 0.0), 1.0)
         return foretold
 
     def learn(self, scores: NDArray[np.floating], off: Floats, weight: Floats) -> None:
@@ -79,10 +83,11 @@ class Doubt:
         if not len(scores):
             return
         x = np.maximum(self.foretold(scores) / self._usual - 1.0, 0.0)
-        keep = math.exp(-len(scores) / MEMORY)
-        self._sums = keep * self._sums + _sums(x, np.minimum(off, FAR), weight)
+        self._sums = math.exp(-len(scores) / MEMORY) * self._sums + _sums(x, np.minimum(off, FAR), weight)
+        self._told = None
 
 
 def _sums(x: Floats, y: Floats, weight: Floats) -> Floats:
-    wx = weight * x
-    return np.array([weight.sum(), wx.sum(), (weight * y).sum(), (wx * x).sum(), (wx * y).sum()])
+    each = np.array((np.ones(len(x)), x, y))
+    sums: Floats = (each * weight) @ each.T
+    return sums

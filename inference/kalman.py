@@ -152,10 +152,12 @@ class KalmanBank:
     ) -> None:
         """How far off detections of these scores are, as far as the prediction is to be relied on."""
         steady = self._steady[rows]
-        rows, size, off = rows[steady], size[steady, :2], np.abs(surprise[steady, :2])
-        usual = (self.settings.measure * size) ** 2
+        if not steady.all():
+            rows, scores, surprise, size = rows[steady], scores[steady], surprise[steady], size[steady]
+        size = size[:, :2]
+        off, usual = np.abs(surprise[:, :2]) / size, (self.settings.measure * size) ** 2
         weight = usual / (self._place[rows, :2] + usual)
-        self._doubt.learn(scores[steady], (off / size).mean(axis=1), weight.mean(axis=1))
+        self._doubt.learn(scores, 0.5 * (off[:, 0] + off[:, 1]), 0.5 * (weight[:, 0] + weight[:, 1]))
 
     def _turned(
         self, rows: NDArray[np.intp], surprise: Floats, noise: Floats, sure: NDArray[np.bool_]

@@ -874,6 +874,7 @@ export function labelsCover(items) {
 const NEAREST_FROM = 0.75;
 const LINGER_MS = 1000; // how long the canvas stays after the last hotspot went
 const HOVER_MS = 1500;
+const PART_MS = 100; // how long a label may lie on another
 
 const STYLE = `
 :host { display: block; position: absolute; inset: 0; pointer-events: none;
@@ -1502,6 +1503,7 @@ export class VitrineOverlay extends Base {
   #covered = false; // the canvas lies on the video
   #neededMs = -Infinity; // when there last was a hotspot to draw
   #hoveredMs = -Infinity; // when a mouse last moved over the picture
+  #partedMs = -Infinity; // when labels were last looked at for lying on each other
   #swallowClick = false;
   #hand = false; // the mouse is over something drawn that can be clicked
   #taps = new Map();
@@ -1827,7 +1829,10 @@ export class VitrineOverlay extends Base {
       this.#stage.classList.toggle("painted", covered);
     }
     this.#moveSpots(nowMs);
-    if (this.#labelled && labelsCover(this.#labels((view) => view.side))) this.#placeLabels();
+    if (this.#labelled && nowMs - this.#partedMs >= PART_MS) {
+      this.#partedMs = nowMs;
+      if (labelsCover(this.#labels((view) => view.side))) this.#placeLabels();
+    }
     if (!covered) return;
     const { brush, rect } = this.#surface;
     const drawn = this.#shown.spots.map((spot) => this.#views.get(spot.id)).reverse(); // most important on top

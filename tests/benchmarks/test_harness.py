@@ -202,3 +202,11 @@ def test_the_table_shows_rows_and_targets(capsys: pytest.CaptureFixture[str]) ->
     out = capsys.readouterr()
     assert "vitrine" in out.out and "met" in out.out
     assert out.err == ""
+
+
+def test_the_page_says_what_limits_a_missed_target_and_nothing_of_a_met_one() -> None:
+    name = "1,000,000 products: 16 callers, p99"
+    missed, met = (Target(name, 20.0, "ms", "<= 14", ok) for ok in (False, True))
+    assert "What limits it" in docs.section(Report("index", machine.describe(), "abc", [], [missed]))
+    assert "What limits it" not in docs.section(Report("index", machine.describe(), "abc", [], [met]))
+    assert "What limits it" not in docs.section(Report("pipeline", machine.describe(), "abc", [], [missed]))

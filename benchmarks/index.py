@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,6 @@ def run(settings: Settings) -> Outcome:
     sizes = SIZES[:1] if settings.quick else SIZES
     seconds = settings.seconds or (1.0 if settings.quick else 8.0)
     rows: list[Row] = []
-    targets: list[Target] = []
     for count in sizes:
         folder = _prepared(count, settings)
         # hnswlib takes up what Vitrine built, so Vitrine goes first.
@@ -47,13 +47,16 @@ def run(settings: Settings) -> Outcome:
             settings.say(f"{name}, {count} products")
             row: Row = {"subject": name, "products": count, **_measured(name, folder, seconds)}
             rows.append(row)
-            if name == "vitrine" and count == sizes[-1]:
-                targets += _judge(row, count)
-    return rows, targets
+    return rows, judged(rows)
 
 
-def _judge(row: Row, count: int) -> list[Target]:
-    said = f"{count:,} products"
+def judged(rows: Sequence[Row]) -> list[Target]:
+    """What is promised, for the most products that were searched."""
+    ours = [row for row in rows if row["subject"] == "vitrine"]
+    if not ours:
+        return []
+    row = max(ours, key=lambda one: value_of(one, "products"))
+    said = f"{value_of(row, 'products'):,.0f} products"
     wanted = [
         (f"{said}: recall@10", value_of(row, "recall@10"), ">= 0.98", ""),
         (f"{said}: one caller, p99", value_of(row, "one_ms_p99"), "<= 1.5", "ms"),
@@ -133,7 +136,7 @@ def draw(report: Report, figure: Figure) -> None:
         axes.legend(fontsize="small")
 
 
-BENCH = Benchmark("index", run, draw, tuple(SUBJECTS))
+BENCH = Benchmark("index", run, draw, tuple(SUBJECTS), judged)
 
 if __name__ == "__main__":
     raise SystemExit(main(BENCH))

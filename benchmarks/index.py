@@ -133,7 +133,7 @@ def draw(report: Report, figure: Figure) -> None:
         axes.set_yscale("log")
         axes.set_xlabel("products")
         axes.set_ylabel("p99, ms")
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
 BENCH = Benchmark("index", run, draw, tuple(SUBJECTS), judged)

@@ -103,6 +103,7 @@ def engine(
     blob: bool = False,
     cores: Sequence[int] | None = None,
     under: Sequence[str | Path] = (),
+    traced: bool = True,
 ) -> Iterator[Engine]:
     """Run the server with `sections` of configuration while the block lasts.
 
@@ -112,6 +113,7 @@ def engine(
         blob: register the benchmark's detector family first (`benchmarks.painted.blob`).
         cores: processor cores it may use.
         under: a module that serves instead of ``vitrine``, and what it wants before ``serve``.
+        traced: it writes the times of every overlay.
     """
     port, trace = free_port(), folder / "trace.jsonl"
     trace.unlink(missing_ok=True)
@@ -121,7 +123,7 @@ def engine(
             "host": "127.0.0.1",
             "port": port,
             "data_dir": str(folder / "state"),
-            "trace": str(trace),
+            **({"trace": str(trace)} if traced else {}),
             **sections.get("server", {}),
         },
         "auth": {**keys, **sections.get("auth", {})},

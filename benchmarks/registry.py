@@ -26,6 +26,7 @@ BENCHMARKS = {
     "search": "benchmarks.search:BENCH",
     "fanout": "benchmarks.fanout:BENCH",
     "fleet": "benchmarks.fleet:BENCH",
+    "unwatched": "benchmarks.unwatched:BENCH",
     "whep": "benchmarks.whep:BENCH",
 }
 """Name -> "module:attribute"."""
@@ -49,6 +50,7 @@ SUMMARIES = {
     "whep": "What does passing a stream on to many viewers cost, and what do they see on a bad network?",
     "fanout": "What does it cost to bring positions to many viewers, and do slow ones make the others wait?",
     "fleet": "Is an event lost or reordered when parts of a fleet fail, and how long does nothing arrive?",
+    "unwatched": "What does a stream cost that nobody watches, beside one that somebody does?",
 }
 """Name -> the one question it answers."""
 

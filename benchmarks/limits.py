@@ -32,6 +32,12 @@ LIMITS: Final[dict[str, dict[str, str]]] = {
             "split: left out one at a time they come to .81."
         ),
     },
+    "whep": {
+        "frames delivered": (
+            "200 viewers take four fifths of one core, and a frame that finds a viewer's queue full is left "
+            "out up to the next keyframe. On a faster day of the same machine it was 100 %."
+        ),
+    },
     "fanout": {
         "p99": (
             "5,000 writes take the kernel most of that time: raw asyncio, which only writes, is in the table "

@@ -9,9 +9,8 @@ from benchmarks.report import Target
 LIMITS: Final[dict[str, dict[str, str]]] = {
     "track": {
         "DanceTrack-val-sim k1: display worse than trackforge TrackTrack + looks in centre_error_px": (
-            "10.55 pixels against 10.49. That peer shows its detections as they are, and the errors of these "
-            "simulated detections last for about ten frames, so that a filter has nothing to average. Ours, "
-            "shown as they are, come to 10.50 and tremble more."
+            "that peer shows its detections as they are, and the errors of these simulated detections last "
+            "for many frames, so that a filter has nothing to average."
         ),
     },
     "match": {
@@ -22,20 +21,20 @@ LIMITS: Final[dict[str, dict[str, str]]] = {
     },
     "index": {
         "16 callers": (
-            "sixteen callers share two cores: those that wait are served together, fifteen in 6 ms, and each "
-            "waits for up to two such runs and for being woken. Threads on hnswlib itself take twice as long."
+            "sixteen callers share two cores: those that wait are served together, and each waits for up to "
+            "two such runs and for being woken. What threads on hnswlib take is in the table beside it."
         ),
     },
     "models": {
         "AUROC": (
             "nineteen photographed cartons are few, and siblings of one brand make the other half of the "
-            "split: left out one at a time they come to .81."
+            "split; the row with one carton left out at a time is the steadier figure."
         ),
     },
     "whep": {
         "frames delivered": (
-            "200 viewers take four fifths of one core, and a frame that finds a viewer's queue full is left "
-            "out up to the next keyframe. On a faster day of the same machine it was 100 %."
+            "the largest crowd nearly fills its core, and a frame that finds a viewer's queue full is left "
+            "out, with what follows up to the next keyframe."
         ),
     },
     "fanout": {

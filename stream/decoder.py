@@ -185,24 +185,27 @@ class DecoderThread:
             if context is None or job.codec != codec:
                 codec, context = job.codec, low_delay_decoder(job.codec)
                 pending.clear()
-            for unit in (*job.first, job):
+            for unit in job.first:  # nobody's pictures: they count as unwatched already
                 number += 1
-                if unit is job:  # pictures of those before it are nobody's
-                    pending[number] = job
-                for frame in self._decode(context, unit, number):
-                    self._deliver(frame, pending)
+                self._decode(context, unit, number, self.reset)
+            number += 1
+            pending[number] = job
+            for frame in self._decode(context, job, number, self._undecodable):
+                self._deliver(frame, pending)
             self._post(self._finished)
             for old in [key for key in pending if key < number - 32]:
                 del pending[old]
 
-    def _decode(self, context: VideoCodecContext, job: _Job, number: int) -> list[av.VideoFrame]:
+    def _decode(
+        self, context: VideoCodecContext, job: _Job, number: int, failed: Callable[[], None]
+    ) -> list[av.VideoFrame]:
         packet = av.Packet(job.data)
         packet.pts = number
         try:
             return context.decode(packet)
         except av.FFmpegError:
             log.debug("access unit not decodable", extra={"codec": job.codec, "bytes": len(job.data)})
-            self._post(self._undecodable)
+            self._post(failed)
             return []
 
     def _deliver(self, frame: av.VideoFrame, pending: dict[int, _Job]) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from stream.publish import Publisher
-from stream.sources.synthetic import load_ground_truth, show_path
+from stream.sources.synthetic import load_ground_truth
 from stream.types import stream_id
 from tests.e2e.rig import STREAM, browser, engine, open_page, until
+from tests.publishing import publishing
 from vitrine.auth import Role
 from vitrine.demo import CATALOGUE
 
@@ -50,10 +50,7 @@ async def test_one_tap_on_a_hotspot_of_the_show_opens_the_card_of_its_product(tm
         engine(tmp_path, catalog__feed=str(CATALOGUE), inference__budget_ms=300) as server,
         browser() as context,
     ):
-        key = server.keys.publish.reveal()
-        publisher = Publisher(f"{server.url}/whip/{STREAM}", key, str(show_path()), loop=True)
-        publishing = asyncio.create_task(publisher.run())
-        try:
+        async with publishing(server, STREAM):
             opened: Counter[str] = Counter()
             for _ in range(3):  # somebody who has just come: the picture is not even held back yet
                 viewer = await open_page(context, server.page(f"/watch/{STREAM}"), said)
@@ -66,9 +63,6 @@ async def test_one_tap_on_a_hotspot_of_the_show_opens_the_card_of_its_product(tm
             assert not runtime.pipeline.info.transcoded
             operator = await open_page(context, server.page("/operator", Role.OPERATOR), said)
             await operator.wait_for_selector("text=/Frame age/", timeout=20_000)
-        finally:
-            publishing.cancel()
-            await asyncio.gather(publishing, return_exceptions=True)
     assert said == []
 
 

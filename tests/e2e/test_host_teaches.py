@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,10 +15,9 @@ from inference.prominence import rank
 from inference.types import FrameResult, Match, MatchState
 from overlay.catalog.lessons import LessonStore
 from overlay.catalog.words import LessonKind
-from stream.publish import Publisher
-from stream.sources.synthetic import show_path
 from stream.types import stream_id
 from tests.e2e.rig import STREAM, browser, engine, open_page, until
+from tests.publishing import publishing
 from vitrine.app import Server
 from vitrine.auth import Role
 from vitrine.demo import CATALOGUE
@@ -36,14 +34,8 @@ async def live(folder: Path) -> AsyncIterator[tuple[Server, Any, list[str]]]:
     said: list[str] = []
     settings = {"catalog__feed": str(CATALOGUE), "inference__budget_ms": 300}
     async with engine(folder, **settings) as server, browser() as context:
-        key = server.keys.publish.reveal()
-        publisher = Publisher(f"{server.url}/whip/{STREAM}", key, str(show_path()), loop=True)
-        publishing = asyncio.create_task(publisher.run())
-        try:
+        async with publishing(server, STREAM):
             yield server, await open_page(context, server.page(f"/host/{STREAM}", Role.HOST), said), said
-        finally:
-            publishing.cancel()
-            await asyncio.gather(publishing, return_exceptions=True)
 
 
 def newest(server: Server) -> FrameResult:

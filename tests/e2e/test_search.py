@@ -15,10 +15,10 @@ import imageio_ffmpeg
 import pytest
 
 from overlay.types import Availability
-from stream.publish import Publisher
 from stream.sources.synthetic import TrueBox, load_ground_truth, show_path
 from stream.types import stream_id
 from tests.e2e.rig import STREAM, browser, engine, open_page, until
+from tests.publishing import publishing
 from tests.shared import shared_path
 from vitrine.demo import CATALOGUE
 from vitrine.demo_score import iou
@@ -51,17 +51,10 @@ async def watched(folder: Path, clip: Path, said: list[str]) -> AsyncIterator[tu
     """A server with the demo's catalogue, `clip` published in a loop, and a viewer who may search."""
     settings = {"catalog__feed": str(CATALOGUE), "inference__budget_ms": 300, "search__per_second": 20.0}
     async with engine(folder, **settings) as server, browser() as context:
-        key = server.keys.publish.reveal()
-        publishing = asyncio.create_task(
-            Publisher(f"{server.url}/whip/{STREAM}", key, str(clip), loop=True).run()
-        )
-        try:
+        async with publishing(server, STREAM, clip):
             viewer = await open_page(context, server.page(f"/watch/{STREAM}"), said)
             await until(viewer, lambda: viewer.evaluate(_READY), seconds=60, words="a picture to search in")
             yield server, viewer
-        finally:
-            publishing.cancel()
-            await asyncio.gather(publishing, return_exceptions=True)
 
 
 async def answered(viewer: Any, wanted: str) -> dict[str, Any]:

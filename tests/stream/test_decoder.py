@@ -147,3 +147,19 @@ async def test_what_was_kept_undecoded_is_worth_nothing_after_a_loss(
     rig.put(packets[15])
     await until(lambda: rig.shown == [0, 15])
     assert rig.dropped == {"undecodable": 5}
+
+
+async def test_garbage_among_what_was_kept_is_counted_once_and_a_keyframe_asked_for(
+    rig: Rig, packets: list[MediaPacket]
+) -> None:
+    rig.put(packets[0])
+    await until(lambda: rig.shown == [0])
+    rig.put(packets[1], data=b"\x00\x00\x00\x01\x65" + b"\xff" * 40, wanted=False)
+    for packet in packets[2:5]:
+        rig.put(packet, wanted=False)
+    rig.put(packets[5])
+    await until(lambda: rig.keyframes_wanted)
+    rig.put(packets[15])
+    await until(lambda: rig.shown[-1] == 15)
+    assert rig.dropped["unwatched"] == 4
+    assert len(rig.pictures) + sum(rig.dropped.values()) == 7

@@ -10,9 +10,8 @@ from pathlib import Path
 import aiohttp
 
 from overlay.messages import Positions, decode_server
-from stream.publish import Publisher
-from stream.sources.synthetic import show_path
 from stream.types import stream_id
+from tests.publishing import publishing
 from tests.vitrine.fleet_rig import until
 from vitrine.app import Server
 from vitrine.config import load_config
@@ -26,14 +25,8 @@ async def published(state: Path, doze_ms: int) -> AsyncIterator[Server]:
     """A server with the embedded show on air."""
     overrides = {"server.port": 0, "server.data_dir": str(state), "inference.doze_ms": doze_ms}
     async with Server(load_config(None, {}, overrides)) as server:
-        key = server.keys.publish.reveal()
-        publisher = Publisher(f"{server.url}/whip/{SHOW}", key, str(show_path()), loop=True)
-        task = asyncio.ensure_future(publisher.run())
-        try:
+        async with publishing(server, SHOW):
             yield server
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 def skipped(server: Server) -> int:

@@ -12,10 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from overlay.messages import Event, Positions, Snapshot, decode_server
-from stream.publish import Publisher
-from stream.sources.synthetic import show_path
+from tests.publishing import publishing
 from tests.redis_server import RedisServer
-from tests.vitrine.fleet_rig import KEYS, SDP, FleetRig, bearer, fleet_rig, offer, until
+from tests.vitrine.fleet_rig import SDP, FleetRig, bearer, fleet_rig, offer, until
 from vitrine.app import Server
 from vitrine.auth import Role
 from vitrine.cli import app
@@ -50,18 +49,6 @@ class Watcher:
 
 
 @contextlib.asynccontextmanager
-async def publishing(server: Server, stream: str = "show") -> AsyncIterator[None]:
-    key = KEYS["auth.publish_key"]
-    publisher = Publisher(f"{server.url}/whip/{stream}", key, str(show_path()), loop=True)
-    task = asyncio.ensure_future(publisher.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-@contextlib.asynccontextmanager
 async def watched(rig: FleetRig, gateway: Server) -> AsyncIterator[Watcher]:
     watcher = Watcher()
     task = asyncio.ensure_future(watcher.follow(rig.http, gateway.url.replace("http", "ws", 1) + "/ws/show"))
@@ -85,7 +72,7 @@ async def test_stream_of_a_dead_node_goes_on_where_its_publisher_comes_back(
     async with fleet_rig(tmp_path, redis_server.url) as rig:
         first, second = await rig.start("a", "ingest"), await rig.start("b", "ingest")
         gateway = await rig.start("g", "gateway")
-        async with publishing(first):
+        async with publishing(first, "show"):
             await until(lambda: _holder(rig, gateway, "a"))
             async with watched(rig, gateway) as watcher:
                 await delivered(watcher, 1)
@@ -99,7 +86,7 @@ async def test_stream_of_a_dead_node_goes_on_where_its_publisher_comes_back(
                 else:
                     assert status == 307, (status, told)
                 await until(lambda: _free(rig, second), 10)
-                async with publishing(second):
+                async with publishing(second, "show"):
                     await delivered(watcher, 2)
                     await until(lambda: _holder(rig, gateway, "b"))
                     # the old node was only cut off: it goes on sending and reaches nobody
@@ -118,7 +105,7 @@ async def test_rolling_upgrade_hands_publishers_and_viewers_over(
     async with fleet_rig(tmp_path, redis_server.url) as rig:
         first, second = await rig.start("a", "ingest"), await rig.start("b", "ingest")
         gateway, other = await rig.start("g", "gateway"), await rig.start("h", "gateway")
-        async with publishing(first), watched(rig, gateway) as watcher:
+        async with publishing(first, "show"), watched(rig, gateway) as watcher:
             await delivered(watcher, 1)
             await until(lambda: _explained(rig, other))
             shown = await asyncio.to_thread(CliRunner().invoke, app, ["fleet", "--bus", rig.redis_url])
@@ -128,7 +115,7 @@ async def test_rolling_upgrade_hands_publishers_and_viewers_over(
                 f"{second.url}/whip/show", await offer(), **SDP, **bearer(Role.PUBLISH)
             )
             assert status == 201, "free at once: its node gave it up in order"
-            async with publishing(second):
+            async with publishing(second, "show"):
                 await until(lambda: _live(watcher))
             await until(lambda: _gone(rig, other, "a"))
             await rig.stop("g")

@@ -856,17 +856,18 @@ export function placeLabels(items, stageWidth, stageHeight) {
 }
 
 /**
- * Whether a label lies on another label or on another pin: their products have moved towards each other.
+ * Whether a label lies on another label or on another pin, or leaves the picture: products have moved.
  *
  * @param {{id: number, x: number, y: number, width: number, height: number, side: string}[]} items as for `placeLabels`;
  *   side: where the label is now
  */
-export function labelsCover(items) {
+export function labelsAstray(items, stageWidth, stageHeight) {
   const boxes = items.map((item) => labelBox(item.side, item.x, item.y, item.width, item.height));
   const over = (a, b) => a.x0 + 2 < b.x1 && a.x1 > b.x0 + 2 && a.y0 + 2 < b.y1 && a.y1 > b.y0 + 2;
-  return boxes.some((box, at) => box && items.some((item, other) => other !== at && (
+  const outside = (box) => box.x0 < 0 || box.y0 < 0 || box.x1 > stageWidth || box.y1 > stageHeight;
+  return boxes.some((box, at) => box && (outside(box) || items.some((item, other) => other !== at && (
     over(box, { x0: item.x - 12, y0: item.y - 12, x1: item.x + 12, y1: item.y + 12 })
-    || (other > at && boxes[other] && over(box, boxes[other])))));
+    || (other > at && boxes[other] && over(box, boxes[other]))))));
 }
 
 // ---- 2. element ------------------------------------------------------------------------------------------------------
@@ -874,7 +875,7 @@ export function labelsCover(items) {
 const NEAREST_FROM = 0.75;
 const LINGER_MS = 1000; // how long the canvas stays after the last hotspot went
 const HOVER_MS = 1500;
-const PART_MS = 100; // how long a label may lie on another
+const PART_MS = 100; // how long a label may lie on another, or reach out of the picture
 
 const STYLE = `
 :host { display: block; position: absolute; inset: 0; pointer-events: none;
@@ -1503,7 +1504,7 @@ export class VitrineOverlay extends Base {
   #covered = false; // the canvas lies on the video
   #neededMs = -Infinity; // when there last was a hotspot to draw
   #hoveredMs = -Infinity; // when a mouse last moved over the picture
-  #partedMs = -Infinity; // when labels were last looked at for lying on each other
+  #partedMs = -Infinity; // when labels were last looked at for having gone astray
   #swallowClick = false;
   #hand = false; // the mouse is over something drawn that can be clicked
   #taps = new Map();
@@ -1831,7 +1832,8 @@ export class VitrineOverlay extends Base {
     this.#moveSpots(nowMs);
     if (this.#labelled && nowMs - this.#partedMs >= PART_MS) {
       this.#partedMs = nowMs;
-      if (labelsCover(this.#labels((view) => view.side))) this.#placeLabels();
+      const { width, height } = this.#surface.rect;
+      if (labelsAstray(this.#labels((view) => view.side), width, height)) this.#placeLabels();
     }
     if (!covered) return;
     const { brush, rect } = this.#surface;

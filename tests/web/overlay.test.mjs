@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 
 import {
-  Announcer, backoffMs, canvasSize, closePlan, decodeBinary, disclosureWord, frameKey, hotspotAt, Impressions, isSoftwareRenderer, labelBox, labelLines, labelsCover, OverlayModel,
+  Announcer, backoffMs, canvasSize, closePlan, decodeBinary, disclosureWord, frameKey, hotspotAt, Impressions, isSoftwareRenderer, labelBox, labelLines, labelsAstray, OverlayModel,
   PaintStats, parseCard, parseSample, parseSpot, pictureRect, placeLabels, PredictionNeed, quantile, safeUrl, SampleHistory, SUBPROTOCOLS, ticksBetween,
 } from "../../overlay/web/vitrine-overlay.js";
 
@@ -483,14 +483,20 @@ describe("geometry", () => {
     assert.equal(placeLabels([{ ...item(1, 20, 20), width: 300 }], 100, 60).get(1), "none");
   });
 
-  test("labels that came to lie on each other or on another pin are noticed, hidden ones are not", () => {
+  test("labels that came to lie on each other, on another pin or at the edge are noticed, hidden ones are not", () => {
     const item = (id, x, y, side = "below") => ({ id, x, y, width: 100, height: 24, side });
-    assert.equal(labelsCover([item(1, 100, 100), item(2, 250, 100)]), false);
-    assert.equal(labelsCover([item(1, 100, 100), item(2, 190, 100)]), true);
-    assert.equal(labelsCover([item(1, 100, 100), item(2, 199, 100)]), false); // they touch
-    assert.equal(labelsCover([item(1, 100, 100), item(2, 190, 100, "none")]), false);
-    assert.equal(labelsCover([item(1, 100, 100), item(2, 120, 130, "none")]), true); // on its pin
-    assert.equal(labelsCover([item(1, 100, 100)]), false);
+    const astray = (items) => labelsAstray(items, 400, 200);
+    assert.equal(astray([item(1, 100, 100), item(2, 250, 100)]), false);
+    assert.equal(astray([item(1, 100, 100), item(2, 190, 100)]), true);
+    assert.equal(astray([item(1, 100, 100), item(2, 199, 100)]), false); // they touch
+    assert.equal(astray([item(1, 100, 100), item(2, 190, 100, "none")]), false);
+    assert.equal(astray([item(1, 100, 100), item(2, 120, 130, "none")]), true); // on its pin
+    assert.equal(astray([item(1, 100, 100)]), false);
+    assert.equal(astray([item(1, 51, 100)]), false);
+    assert.equal(astray([item(1, 49, 100)]), true); // cut off at the left
+    assert.equal(astray([item(1, 351, 100)]), true);
+    assert.equal(astray([item(1, 100, 180)]), true);
+    assert.equal(astray([item(1, 10, 10, "none")]), false);
   });
 
   test("a label lies beside its pin, on the side it was given", () => {

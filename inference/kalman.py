@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.doubt import Doubt
+from inference.place import PlaceBank, grown
 
 Floats = NDArray[np.float64]
 
@@ -58,10 +59,12 @@ class KalmanBank:
     Attributes:
         state: float64 (n, 4): centre x, centre y, width, height, 0..1 of the picture.
         speed: float64 (n, 4): the same per second.
+        place: where they are shown.
     """
 
     def __init__(self, settings: MotionSettings) -> None:
         self.settings = settings
+        self.place = PlaceBank(settings.drift, settings.turn)
         self.state: Floats = np.zeros((0, 4))
         self.speed: Floats = np.zeros((0, 4))
         # Variance of the position, its covariance with the speed, variance of the speed: (n, 4) each.
@@ -71,6 +74,8 @@ class KalmanBank:
         # How well velocities foretold where boxes went: sums of foretold * true and foretold squared, (n, 2).
         self._told: Floats = np.zeros((0, 2))
         self._from: tuple[Floats, Floats] | None = None
+        # How far the last prediction moved the centres beyond what the picture showed.
+        self._guessed: Floats = np.zeros((0, 2))
         # Measured at the last update: what they do next says how good detections are.
         self._steady: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._doubt = Doubt(settings.measure, settings.slope)
@@ -85,7 +90,9 @@ class KalmanBank:
         size, rest = _size(state), np.zeros_like(state)
         self.state = np.concatenate((self.state, state))
         self.speed = np.concatenate((self.speed, rest))
-        self._place = np.concatenate((self._place, (self.settings.measure * size) ** 2))
+        variance = (self.settings.measure * size) ** 2
+        self._place = np.concatenate((self._place, variance))
+        self.place.add(state, variance)
         self._cross = np.concatenate((self._cross, rest))
         self._pace = np.concatenate((self._pace, (self.settings.first_speed * size) ** 2))
         prior = (self.settings.told * size[:, :2]) ** 2
@@ -93,6 +100,7 @@ class KalmanBank:
             (self._told, prior.sum(axis=1)[:, None] * [self.settings.first_told, 1.0])
         )
         self._steady = np.concatenate((self._steady, np.ones(len(state), np.bool_)))
+        self._guessed = np.concatenate((self._guessed, rest[:, :2]))
         self._from = None
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
@@ -100,16 +108,28 @@ class KalmanBank:
         self.state, self.speed = self.state[rows], self.speed[rows]
         self._place, self._cross, self._pace = self._place[rows], self._cross[rows], self._pace[rows]
         self._told, self._steady, self._from = self._told[rows], self._steady[rows], None
+        self._guessed = self._guessed[rows]
+        self.place.keep(rows)
 
-    def predict(self, dt_s: float, shift: Floats) -> None:
-        """Advance by `dt_s` seconds, the centres by `shift` (n, 2); sizes stay, variances grow."""
+    def predict(self, dt_s: float, shift: Floats, sure: Floats | None = None) -> None:
+        """Advance by `dt_s` seconds, the centres by `shift` (n, 2); sizes stay, variances grow.
+
+        Args:
+            dt_s: seconds.
+            shift: of the centres.
+            sure: how much of it the picture showed, (n,) in 0..1; none of it where that is not told.
+        """
         if not len(self.state) or dt_s <= 0:
+            self._guessed[:] = 0.0
             return
         size = _size(self.state)
         noise = size * size * dt_s
         fade_s = self.settings.fade_s
         foretold = self.speed[:, :2] * (fade_s * (1.0 - math.exp(-dt_s / fade_s)))
         self._from = (self.state[:, :2].copy(), foretold)
+        seen = np.zeros_like(shift) if sure is None else sure[:, None] * shift
+        self._guessed = shift - seen
+        self.place.predict(dt_s, size, seen, self._guessed)
         self.state[:, :2] += shift
         fresh = self._pace * dt_s
         self._place += dt_s * (2 * self._cross + fresh) + noise * self.settings.drift
@@ -121,9 +141,10 @@ class KalmanBank:
         self.speed[:, :2] += 0.5 * sure[:, None] * (speed - self.speed[:, :2])
 
     def fade(self, rows: NDArray[np.bool_], dt_s: float) -> None:
-        """Let the velocity of unmeasured tracks die away."""
+        """Let the velocity of unmeasured tracks die away; they are shown where they are foretold."""
         self.speed[rows] *= np.exp(-dt_s / self.settings.fade_s)
         self._steady[rows] = False
+        self.place.move(rows, self._guessed)
 
     def update(
         self, rows: NDArray[np.intp], boxes: NDArray[np.floating], scores: NDArray[np.floating]
@@ -134,7 +155,11 @@ class KalmanBank:
         noise = relative[:, None] * size
         surprise = measured - self.state[rows]
         self._learn_doubt(rows, scores, surprise, size)
-        place, cross = self._turned(rows, surprise, noise, relative <= self._turn_noise)
+        sure = relative <= self._turn_noise
+        self.place.update(rows, measured, noise, sure)
+        growth = grown(self._place[rows], surprise, noise, sure, self.settings.turn)
+        self._pace[rows] *= growth
+        place, cross = growth * self._place[rows], growth * self._cross[rows]
         total = place + noise * noise
         gain, gain_speed = place / total, cross / total
         if self._from is not None:
@@ -158,20 +183,6 @@ class KalmanBank:
         off, usual = np.abs(surprise[:, :2]) / size, (self.settings.measure * size) ** 2
         weight = usual / (self._place[rows, :2] + usual)
         self._doubt.learn(scores, 0.5 * (off[:, 0] + off[:, 1]), 0.5 * (weight[:, 0] + weight[:, 1]))
-
-    def _turned(
-        self, rows: NDArray[np.intp], surprise: Floats, noise: Floats, sure: NDArray[np.bool_]
-    ) -> tuple[Floats, Floats]:
-        """Variance and covariance to correct with: of what surely turned, the prediction is worth less.
-
-        A filter calm enough for resting boxes lags behind a turning one. Variances grow until the surprise is
-        what was to be expected (the idea of the strong tracking filter, Zhou and Frank 1996).
-        """
-        bound = self.settings.turn
-        growth = (surprise * surprise / (bound * bound) - noise * noise) / self._place[rows]
-        growth = np.where(sure[:, None], np.maximum(growth, 1.0), 1.0)
-        self._pace[rows] *= growth
-        return growth * self._place[rows], growth * self._cross[rows]
 
     def _learn(self, rows: NDArray[np.intp], measured: Floats) -> None:
         """Compare where the velocities would have taken the boxes with where they went."""
@@ -208,10 +219,15 @@ class KalmanBank:
         self._place[row] = (self.settings.measure * size) ** 2
         self._cross[row] = 0.0
         self._pace[row] = (0.5 * self.settings.first_speed * size) ** 2
+        self.place.restart(row, state[0], self._place[row])
 
     def boxes(self) -> NDArray[np.float32]:
-        """Current boxes, float32 (n, 4), x0 y0 x1 y1; may reach beyond the picture."""
+        """Boxes where they are taken to be, float32 (n, 4), x0 y0 x1 y1; may reach beyond the picture."""
         return to_corners(self.state)
+
+    def shown(self) -> NDArray[np.float32]:
+        """Boxes where they are shown, float32 (n, 4), x0 y0 x1 y1; may reach beyond the picture."""
+        return to_corners(self.place.state)
 
 
 def to_centre(boxes: NDArray[np.floating]) -> Floats:

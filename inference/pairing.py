@@ -1,7 +1,8 @@
 """The stages in which detections are given to tracks. Pure.
 
 Three by place, as ByteTrack (arXiv 2110.06864) and C-BIoU (arXiv 2211.14317) do it: sure detections where the
-tracks should be; unsure ones to tracks seen just before; then what is left, with boxes grown wide, also
+tracks should be, unless an unsure one there has the track's place and looks and the sure one has not; unsure
+ones to tracks seen just before; then what is left, with boxes grown wide, also
 against where a track was last seen, unsure ones only where they lie as well as others. A last one by looks
 alone, wherever in the picture, for tracks lost: sure detections first, then unsure ones, for which their
 looks vouch.
@@ -14,11 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.association import Codes, assign, pair_costs
+from inference.association import FORBIDDEN, Codes, assign, pair_costs
 from inference.life import TrackerSettings
 
 LOOK_WEIGHT = 1.0
 """A pair less alike than the same object should be is dearer by this share of the difference in cosine."""
+
+FAR_DEARER = 0.5
+"""A sure detection dearer by this than an unsure one, to a track of known looks, is of something else."""
 
 Pairs = list[tuple[int, int]]
 
@@ -62,8 +66,9 @@ def pair(sides: Sides, settings: TrackerSettings, step_ms: float) -> Pairs:
     low_ms = s.low_ms + even * (s.here_ms - s.low_ms)
     just = [row for row in here if absent[row] <= low_ms + step_ms]
     near = [row for row, ms in enumerate(absent) if ms <= s.near_ms]
+    if here and high:
+        pairs = _sure(sides, here, high, ([row for row in just if even], low), s)
     for rows, columns, buffer, limit, wide in (
-        (here, high, s.buffer, s.max_cost, False),
         (just, low, 0.0, s.low_cost, False),
         (near, high, s.wide_buffer, s.wide_cost, True),
         (just if even else [], low, s.buffer, s.low_cost * even, True),
@@ -78,6 +83,27 @@ def pair(sides: Sides, settings: TrackerSettings, step_ms: float) -> Pairs:
             if rows and columns:
                 pairs += _alike(sides, rows, columns, s)
     return pairs
+
+
+def _sure(
+    sides: Sides, rows: list[int], columns: list[int], unsure: tuple[list[int], list[int]], s: TrackerSettings
+) -> Pairs:
+    """Pairs of sure detections and tracks where they should be.
+
+    Args:
+        sides: tracks and detections.
+        rows: tracks.
+        columns: sure detections.
+        unsure: tracks that may have been found by an unsure detection instead, and those detections.
+        s: thresholds.
+    """
+    costs = _costs(sides, rows, columns, s.buffer, False, s)
+    found = assign(costs, s.max_cost)
+    just, low = unsure
+    if just and low and sides.likeness is not None:
+        best = dict(zip(just, _costs(sides, just, low, 0.0, False, s).min(axis=1).tolist(), strict=True))
+        found = [(r, c) for r, c in found if costs[r, c] - best.get(rows[r], FORBIDDEN) < FAR_DEARER]
+    return [(rows[r], columns[c]) for r, c in found]
 
 
 def _left(rows: list[int], columns: list[int], pairs: Pairs) -> tuple[list[int], list[int]]:

@@ -254,7 +254,7 @@ class Tracker:
             # what moves where something was is not that something; the camera moves it
             seen.shift[away] = seen.camera
             self._seen[away] += np.tile(seen.camera, 2).astype(np.float32)
-        self._bank.predict(seen_s, seen.shift)
+        self._bank.predict(seen_s, seen.shift, seen.sure)
         self._absent_ms += self._step_ms
         if seen.cut:  # in another scene position says nothing
             self._absent_ms = np.maximum(self._absent_ms, settings.near_ms + 1.0)
@@ -353,7 +353,7 @@ class Tracker:
         self._absent_ms, self._seen, self._codes = self._absent_ms[rows], self._seen[rows], self._codes[rows]
 
     def _remember(self, pts_ns: int) -> None:
-        for life, box in zip(self._lives, self._bank.boxes(), strict=True):
+        for life, box in zip(self._lives, self._bank.shown(), strict=True):
             if life.measured_ns == pts_ns:
                 life.history.append((pts_ns, box))
 
@@ -361,7 +361,7 @@ class Tracker:
 
     def _at(self, pts_ns: int) -> Floats | None:
         """Centres and sizes at or after the last detections; None in another scene."""
-        state = self._bank.state.copy()
+        state = self._bank.place.state.copy()
         if pts_ns > self._path.base_ns:
             seen = self._path.follow(self._bank, pts_ns, self._bank.proven())
             if seen.cut:

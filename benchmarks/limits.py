@@ -7,12 +7,6 @@ from typing import Final
 from benchmarks.report import Target
 
 LIMITS: Final[dict[str, dict[str, str]]] = {
-    "track": {
-        "DanceTrack-val-sim k1: display worse than trackforge TrackTrack + looks in centre_error_px": (
-            "that peer shows its detections as they are, and the errors of these simulated detections last "
-            "for many frames, so that a filter has nothing to average."
-        ),
-    },
     "match": {
         "top-1 after 10 views": (
             "most of the wrong tracks are one carton taken for its organic sibling, which the embedder does "

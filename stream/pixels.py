@@ -170,15 +170,17 @@ class AvPixels:
         raw = side.to_ndarray()
         if not len(raw):
             return None
-        scale = np.maximum(raw["motion_scale"].astype(np.float32), 1.0)
-        width, height = np.float32(self._frame.width), np.float32(self._frame.height)
         # A vector points from the block to where its content was in the past (source < 0).
-        back = np.where(raw["source"] < 0, np.float32(-1.0), np.float32(1.0))
-        out = np.empty((len(raw), 4), np.float32)
-        out[:, 0] = raw["dst_x"] / width
-        out[:, 1] = raw["dst_y"] / height
-        out[:, 2] = back * raw["motion_x"] / scale / width
-        out[:, 3] = back * raw["motion_y"] / scale / height
+        back = np.copysign(
+            np.float32(1.0) / np.maximum(raw["motion_scale"], 1), raw["source"].astype(np.float32)
+        )
+        out = np.empty((4, len(raw)), np.float32).T  # whoever reads it reads columns
+        for at, pixels in enumerate((self._frame.width, self._frame.height)):
+            share = np.float32(1.0 / pixels)
+            np.multiply(raw[("dst_x", "dst_y")[at]], share, out=out[:, at], dtype=np.float32)
+            moved = raw[("motion_x", "motion_y")[at]]
+            # int32 times float32 would be worked out in float64
+            np.multiply(moved, back * share, out=out[:, 2 + at], dtype=np.float32, casting="unsafe")
         return _rotate_vectors(out, self._turns)
 
     def _coded(self, width: int, height: int) -> tuple[int, int]:
@@ -243,7 +245,7 @@ def _rotate_vectors(vectors: NDArray[np.float32], turns: int) -> NDArray[np.floa
     for _ in range(turns):
         x, y, dx, dy = vectors.T
         vectors = np.stack((y, 1 - x, dy, -dx), axis=1)
-    return np.ascontiguousarray(vectors)
+    return vectors
 
 
 def _cut(frame: av.VideoFrame, left: int, top: int, width: int, height: int) -> av.VideoFrame:

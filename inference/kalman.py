@@ -211,6 +211,12 @@ class KalmanBank:
         gain = np.minimum(np.maximum(self._told[:, :1] / (self._told[:, 1:] + 1e-12), 0.0), 1.0)
         return self.pace() * gain
 
+    def returned(self, row: int, box: NDArray[np.floating], seen: NDArray[np.floating], gap_s: float) -> None:
+        """After an absence of `gap_s` a filter goes on along the straight path from `seen` to `box`."""
+        speed = (to_centre(box[None])[0] - to_centre(seen[None])[0]) / gap_s
+        speed[2:] = 0.0
+        self.restart(row, box, 0.5 * speed)
+
     def restart(self, row: int, box: NDArray[np.floating], speed: Floats) -> None:
         """Set a filter anew after an absence: at `box`, moving at `speed` (the virtual path of OC-SORT)."""
         state = to_centre(box[None])

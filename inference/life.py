@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.geometry import iou_matrix
 from inference.kalman import MotionSettings
 
 MAX_GAP_S = 0.5
@@ -24,6 +25,9 @@ KEEP = 0.98
 
 YOUNG_HITS = 60
 """A track measured more often than this is no longer taken for a lost one."""
+
+MISSED_MS = 60.0
+"""Missed for this long, a track may be looked for in a younger one on its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class TrackerSettings:
             `here_ms` where low ones were found to lie as well as others.
         same_look: cosine at which a new track is a lost one.
         look_margin: by which it must be ahead of the next lost one.
+        double_look: cosine at which a young track where another is missed is that other...
+        double_iou: ...and by how much their boxes overlap.
         ease_share: so much of the correction of a predicted box is eased in...
         ease_ms: ...over this long.
         pace_ms: where detections come further apart than this, fewer of them confirm a track...
@@ -82,6 +88,8 @@ class TrackerSettings:
     low_ms: float = 50.0
     same_look: float = 0.75
     look_margin: float = 0.05
+    double_look: float = 0.93
+    double_iou: float = 0.5
     ease_share: float = 0.08
     ease_ms: float = 60.0
     pace_ms: float = 70.0
@@ -226,6 +234,49 @@ def lost_twin(lives: Sequence[Life], life: Life, settings: TrackerSettings) -> i
         return None
     next_look = looks[1][0] if len(looks) > 1 else -1.0
     return looks[0][1] if looks[0][0] - next_look >= settings.look_margin else None
+
+
+def unite(
+    lives: Sequence[Life],
+    absent_ms: NDArray[np.float64],
+    boxes: NDArray[np.float32],
+    settings: TrackerSettings,
+) -> set[int]:
+    """What was followed twice is one track again, under its first id.
+
+    An object detected twice for a while, whole and in part, begins a second track, which then takes the
+    detections of the first: that one is missed, and on its place is a young one that looks like it.
+
+    Args:
+        lives: all tracks; the young go on as the old.
+        absent_ms: how long they have been missed, (n,).
+        boxes: where they should be, (n, 4).
+        settings: what is alike.
+
+    Returns:
+        The rows of the old, which are over.
+    """
+    missed = (absent_ms >= MISSED_MS) & (absent_ms <= settings.here_ms)
+    known = np.array([life.confirmed and life.look is not None for life in lives], np.bool_)
+    old = np.flatnonzero(missed & known).tolist()
+    young = [row for row in np.flatnonzero(absent_ms == 0).tolist() if lives[row].hits <= YOUNG_HITS]
+    over = set[int]()
+    if old and young:
+        near = iou_matrix(boxes[young], boxes[old]) >= settings.double_iou
+        for at, row in enumerate(young):
+            for other in (old[column] for column in np.flatnonzero(near[at])):
+                if other not in over and _one(lives[row], lives[other], settings.double_look):
+                    lives[row].continues(lives[other])
+                    over.add(other)
+                    break
+    return over
+
+
+def _one(young: Life, old: Life, alike: float) -> bool:
+    """Both look like one object, and `old` was there first."""
+    if young.look is None or old.look is None or young.id < old.id or young.label != old.label:
+        return False
+    return float(young.look @ old.look) >= alike
 
 
 def same_product(lives: Sequence[Life], life: Life) -> int | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from inference.association import Codes, Labels, no_doubles
 from inference.easing import Easing
 from inference.flow import Luma
-from inference.kalman import Floats, KalmanBank, to_centre, to_corners
+from inference.kalman import Floats, KalmanBank, to_corners
 from inference.life import (
     MAX_GAP_S,
     Beginnings,
@@ -26,6 +26,7 @@ from inference.life import (
     likeness,
     lost_twin,
     same_product,
+    unite,
 )
 from inference.motion import MotionPath
 from inference.pairing import Pairs, Sides, pair
@@ -287,7 +288,8 @@ class Tracker:
             zip(rows.tolist(), self._absent_ms[rows].tolist(), strict=True)
         ):
             if absent_ms > RETURN_MS:
-                self._return(row, boxes[at], pts_ns)
+                gap_s = (pts_ns - self._lives[row].measured_ns) / 1e9
+                self._bank.returned(row, boxes[at], self._seen[row], gap_s)
         self._bank.update(rows, boxes, scores)
         self._absent_ms[rows] = 0.0
         self._seen[rows] = boxes
@@ -297,13 +299,6 @@ class Tracker:
             life.measured(pts_ns, detections.names[label], score, self._settings, self._step_ms)
             if life.label != before:
                 self._codes[row] = self._labels.code(life.label)
-
-    def _return(self, row: int, box: NDArray[np.float32], pts_ns: int) -> None:
-        """After an absence the filter is restarted on the straight path between the two sightings."""
-        gap_s = (pts_ns - self._lives[row].measured_ns) / 1e9
-        speed = (to_centre(box[None])[0] - to_centre(self._seen[row][None])[0]) / gap_s
-        speed[2:] = 0.0
-        self._bank.restart(row, box, 0.5 * speed)
 
     def _begin(self, detections: Detections, taken: set[int], pts_ns: int) -> None:
         s = self._settings
@@ -340,9 +335,10 @@ class Tracker:
     def _bury(self) -> None:
         """Forget what was never confirmed as soon as it is missed, the rest when it is lost for long."""
         lost_ms = self._settings.lost_ms
+        over = unite(self._lives, self._absent_ms, self._bank.boxes(), self._settings)
         keep = [
-            ms == 0.0 or (life.confirmed and ms <= lost_ms)
-            for ms, life in zip(self._absent_ms.tolist(), self._lives, strict=True)
+            row not in over and (ms == 0.0 or (life.confirmed and ms <= lost_ms))
+            for row, (ms, life) in enumerate(zip(self._absent_ms.tolist(), self._lives, strict=True))
         ]
         if not all(keep):
             self._keep(np.array(keep, np.bool_))

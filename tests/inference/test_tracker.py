@@ -382,6 +382,26 @@ def test_looks_vouch_for_an_unsure_detection_of_a_lost_object(index: int, ids: l
     assert [t.id for t in tracks] == ids
 
 
+@pytest.mark.parametrize(
+    ("index", "shift", "ids"),
+    [(0, 0.03, [1]), (1, 0.03, [2]), (0, 0.12, [2])],
+    ids=["alike on its place", "another look", "another place"],
+)
+def test_an_object_followed_twice_is_one_track_again_when_the_first_is_missed(
+    index: int, shift: float, ids: list[int]
+) -> None:
+    tracker, tracks = Tracker(), tuple[Track, ...]()
+    whole, part, both = square(0.4), square(0.4 + shift), np.stack([look(0), look(index)])
+    for i in range(30):
+        tracker.step(seen(whole), None, i * FRAME_NS, looks=both[:1])
+    for i in range(30, 34):
+        tracks = tracker.step(seen(whole, part), None, i * FRAME_NS, looks=both)
+    assert [t.id for t in tracks] == [1, 2]
+    for i in range(34, 64):
+        tracks = tracker.step(seen(part), None, i * FRAME_NS, looks=both[1:])
+    assert [t.id for t in tracks] == ids
+
+
 def test_a_look_shared_by_two_lost_objects_finds_neither() -> None:
     tracker, both = Tracker(), np.stack([look(0), look(0)])
     for i in range(10):

@@ -19,6 +19,9 @@ OVERSHOOT_MS: Final = 25.0
 ENOUGH_FRAMES: Final = 30
 """Shares of fewer frames than this say nothing."""
 
+ENOUGH_CANCELLED: Final = 5
+"""The mean of fewer cancelled runs than this says nothing."""
+
 UNWATCHED: Final = "unwatched"
 """Reason of frames that are left undecoded because nobody looks at them: nothing is wrong with those."""
 
@@ -56,11 +59,13 @@ def device_problems(device: DeviceStatistics) -> tuple[str, ...]:
             f"{device.abandoned} runs would not stop and lost their thread; 'vitrine models check FILE' "
             "tests the model"
         )
-    mean_ms = device.overshoot_sum_ns / max(1, device.cancelled + device.abandoned) / 1e6
-    if mean_ms > OVERSHOOT_MS:
+    cancelled = device.cancelled + device.abandoned
+    mean_ms = device.overshoot_sum_ns / max(1, cancelled) / 1e6
+    if mean_ms > OVERSHOOT_MS and cancelled >= ENOUGH_CANCELLED:
         found.append(
-            f"cancelled runs give the device back {mean_ms:.0f} ms after their deadline on average: this "
-            "model or provider can hardly be stopped; raise inference.budget_ms or use a smaller size"
+            f"{cancelled} cancelled runs gave the device back {mean_ms:.0f} ms after their deadline on "
+            "average: this model or provider can hardly be stopped; raise inference.budget_ms or use a "
+            "smaller size"
         )
     return tuple(found)
 

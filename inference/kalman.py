@@ -74,8 +74,6 @@ class KalmanBank:
         # How well velocities foretold where boxes went: sums of foretold * true and foretold squared, (n, 2).
         self._told: Floats = np.zeros((0, 2))
         self._from: tuple[Floats, Floats] | None = None
-        # How far the last prediction moved the centres beyond what the picture showed.
-        self._guessed: Floats = np.zeros((0, 2))
         # Measured at the last update: what they do next says how good detections are.
         self._steady: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._doubt = Doubt(settings.measure, settings.slope)
@@ -100,7 +98,6 @@ class KalmanBank:
             (self._told, prior.sum(axis=1)[:, None] * [self.settings.first_told, 1.0])
         )
         self._steady = np.concatenate((self._steady, np.ones(len(state), np.bool_)))
-        self._guessed = np.concatenate((self._guessed, rest[:, :2]))
         self._from = None
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
@@ -108,7 +105,6 @@ class KalmanBank:
         self.state, self.speed = self.state[rows], self.speed[rows]
         self._place, self._cross, self._pace = self._place[rows], self._cross[rows], self._pace[rows]
         self._told, self._steady, self._from = self._told[rows], self._steady[rows], None
-        self._guessed = self._guessed[rows]
         self.place.keep(rows)
 
     def predict(self, dt_s: float, shift: Floats, sure: Floats | None = None) -> None:
@@ -120,16 +116,13 @@ class KalmanBank:
             sure: how much of it the picture showed, (n,) in 0..1; none of it where that is not told.
         """
         if not len(self.state) or dt_s <= 0:
-            self._guessed[:] = 0.0
             return
         size = _size(self.state)
         noise = size * size * dt_s
         fade_s = self.settings.fade_s
         foretold = self.speed[:, :2] * (fade_s * (1.0 - math.exp(-dt_s / fade_s)))
         self._from = (self.state[:, :2].copy(), foretold)
-        seen = np.zeros_like(shift) if sure is None else sure[:, None] * shift
-        self._guessed = shift - seen
-        self.place.predict(dt_s, size, seen, self._guessed)
+        self.place.predict(dt_s, size, shift, sure)
         self.state[:, :2] += shift
         fresh = self._pace * dt_s
         self._place += dt_s * (2 * self._cross + fresh) + noise * self.settings.drift
@@ -141,10 +134,9 @@ class KalmanBank:
         self.speed[:, :2] += 0.5 * sure[:, None] * (speed - self.speed[:, :2])
 
     def fade(self, rows: NDArray[np.bool_], dt_s: float) -> None:
-        """Let the velocity of unmeasured tracks die away; they are shown where they are foretold."""
+        """Let the velocity of unmeasured tracks die away."""
         self.speed[rows] *= np.exp(-dt_s / self.settings.fade_s)
         self._steady[rows] = False
-        self.place.move(rows, self._guessed)
 
     def update(
         self, rows: NDArray[np.intp], boxes: NDArray[np.floating], scores: NDArray[np.floating]

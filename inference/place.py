@@ -30,41 +30,45 @@ class PlaceBank:
         self.state: Floats = np.zeros((0, 4))
         self._drift, self._turn = drift, turn
         self._variance: Floats = np.zeros((0, 4))
+        # How far the centres were moved last beyond what the picture showed: taken back of what is measured.
+        self._guessed: Floats = np.zeros((0, 2))
 
     def add(self, state: Floats, variance: Floats) -> None:
         """Append places (m, 4), known with `variance` (m, 4)."""
         self.state = np.concatenate((self.state, state))
         self._variance = np.concatenate((self._variance, variance))
+        self._guessed = np.concatenate((self._guessed, np.zeros((len(state), 2))))
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Drop the places where `rows` is False."""
         self.state, self._variance = self.state[rows], self._variance[rows]
+        self._guessed = self._guessed[rows]
 
     def restart(self, row: int, state: Floats, variance: Floats) -> None:
         """Set a place anew: `state` and `variance` (4,)."""
-        self.state[row], self._variance[row] = state, variance
+        self.state[row], self._variance[row], self._guessed[row] = state, variance, 0.0
 
-    def predict(self, dt_s: float, size: Floats, seen: Floats, guessed: Floats) -> None:
-        """Advance by `dt_s` seconds; variances grow.
+    def predict(self, dt_s: float, size: Floats, shift: Floats, sure: Floats | None) -> None:
+        """Advance by `dt_s` seconds, the centres by `shift` (n, 2); variances grow.
 
         Args:
             dt_s: seconds.
             size: what noise is relative to, (n, 4).
-            seen: how far the picture showed the centres move, (n, 2): so far they go.
-            guessed: how far beyond that they are taken to go, (n, 2): so uncertain is where they are.
+            shift: how far the centres are taken to go...
+            sure: ...and how much of that the picture showed, (n,) in 0..1, None for nothing; where they are
+                is uncertain by as much as the rest.
         """
-        self.state[:, :2] += seen
+        self._guessed = shift.copy() if sure is None else (1.0 - sure[:, None]) * shift
+        self.state[:, :2] += shift
         self._variance += size * size * (dt_s * self._drift)
-        self._variance[:, :2] += guessed * guessed
-
-    def move(self, rows: NDArray[np.bool_], shift: Floats) -> None:
-        """Centres of `rows` went by `shift` (n, 2): nothing was measured of them."""
-        self.state[rows, :2] += shift[rows]
+        self._variance[:, :2] += self._guessed * self._guessed
 
     def update(
         self, rows: NDArray[np.intp], measured: Floats, noise: Floats, sure: NDArray[np.bool_]
     ) -> None:
         """Correct `rows` by `measured` (m, 4) of standard deviation `noise` (m, 4), `sure` (m,) or not."""
+        self.state[rows, :2] -= self._guessed[rows]
+        self._guessed[rows] = 0.0
         surprise, variance = measured - self.state[rows], self._variance[rows]
         variance *= grown(variance, surprise, noise, sure, self._turn)
         gain = variance / (variance + noise * noise)

@@ -25,7 +25,7 @@ PLAYING = """() => {
   const behind = document.getElementById('badge-words').textContent.includes('behind');
   return behind && video.readyState >= 3 && !video.paused;
 }"""
-FILMS = 4
+FILMS = 8
 WORDS = "() => document.getElementById('veil-words').textContent"
 
 
